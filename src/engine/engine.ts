@@ -1,0 +1,236 @@
+/**
+ * The seam between the server and an engine. The server sends durable cuts and published files; the engine folds,
+ * answers reads and stages files, and never publishes anything itself. An engine is crash-only: after a failure the
+ * server starts another from the catalog, and the result is the same.
+ *
+ * Callers owe: cuts only grow; a file named in a spec or manifest stays until `setSources` has resolved with one
+ * that no longer names it (slices: until `published` has resolved).
+ */
+
+import type { LakeManifest } from '../lake/types.ts'
+import type { LogManifest } from '../log/types.ts'
+import type { CommitRange, CommitSeq, Offset, Partition, VersionId } from '../model/cut.ts'
+import type { ErrorBody } from '../model/errors.ts'
+import type { JsonValue, StreamDef } from '../model/schema.ts'
+import type { Column, ViewPlan } from '../plan/plan.ts'
+
+/** Where events are read from: the lake up to its cut, the hot log after it. */
+export interface LogSources {
+  readonly log: LogManifest
+  readonly lake: LakeManifest
+}
+
+/** The stored fold of one part of a view's stage over one range; rows sorted by key. */
+export interface SliceInfo extends CommitRange {
+  readonly view: string
+  readonly version: VersionId
+  readonly stage: string
+  /** Part name: `main`, `d0`, …; `rows` for a row stage. */
+  readonly part: string
+  readonly path: string
+  readonly rows: number
+  readonly bytes: number
+  /** CRC-32 of the file's bytes. */
+  readonly checksum: number
+}
+
+/** The position of one event, for skipping it. */
+export interface EventPosition {
+  readonly commit: CommitSeq
+  readonly index: number
+}
+
+export interface EngineView {
+  readonly view: string
+  readonly version: VersionId
+  readonly plan: ViewPlan
+  readonly slices: readonly SliceInfo[]
+  /** Cut that the slices reach; folding goes on from here. */
+  readonly sealed: CommitSeq
+  readonly onError: 'stall' | 'skip'
+  readonly skipped: readonly EventPosition[]
+}
+
+export interface EngineSettings {
+  /** DuckDB's memory limit in bytes. */
+  readonly memoryBytes: number
+  readonly threads: number
+  /** Private folder for spills and staged files; emptied at start. */
+  readonly scratchDir: string
+  /** Default time limit for a read. */
+  readonly statementTimeoutMs: number
+  /** How many heavy statements may run at once. */
+  readonly heavyStatements: number
+}
+
+export interface EngineSpec {
+  readonly streams: readonly StreamDef[]
+  readonly sources: LogSources
+  readonly views: readonly EngineView[]
+  /** View name → version that answers for it. */
+  readonly serving: Readonly<Record<string, VersionId>>
+  readonly settings: EngineSettings
+}
+
+export interface StallInfo {
+  readonly position: EventPosition & {
+    readonly stream: string
+    readonly partition: Partition
+    readonly offset: Offset
+  }
+  readonly message: string
+}
+
+export interface ViewProgress {
+  readonly view: string
+  readonly version: VersionId
+  /** Cut up to which the view has folded. */
+  readonly cut: CommitSeq
+  readonly stalled?: StallInfo
+  /** Partial rows in memory that no slice holds yet. */
+  readonly tailRows: number
+  readonly groups: number
+}
+
+/** Sent after every tick, at most every few milliseconds. */
+export interface EngineProgress {
+  /** Cut at which all views that are not stalled stand. */
+  readonly cut: CommitSeq
+  readonly views: readonly ViewProgress[]
+  readonly ticks: number
+  readonly tickMs: number
+  readonly events: number
+  /** Events skipped by views with `onError: 'skip'` since the last report; the server records them durably. */
+  readonly skipped: readonly {
+    readonly view: string
+    readonly version: VersionId
+    readonly stall: StallInfo
+  }[]
+}
+
+/** Rows as JSON text: an array of objects, integers exact, decimals as strings, timestamps ISO 8601 in UTC. */
+export interface Rows {
+  readonly columns: readonly Column[]
+  readonly json: string
+  readonly count: number
+  /** True when the row limit cut the answer. */
+  readonly truncated: boolean
+}
+
+export interface ReadStamp {
+  readonly cut: CommitSeq
+  /** Version per view that the answer read. */
+  readonly versions: Readonly<Record<string, VersionId>>
+  /** Views of the answer that are stalled, with the reason. */
+  readonly stalled: Readonly<Record<string, StallInfo>>
+}
+
+export interface ViewRead {
+  readonly view: string
+  readonly version?: VersionId
+  /** Column equality. */
+  readonly where: Readonly<Record<string, JsonValue>>
+  readonly order: readonly { readonly column: string; readonly descending: boolean }[]
+  readonly limit: number
+  readonly timeoutMs: number
+}
+
+export interface SqlRead {
+  readonly sql: string
+  readonly limit: number
+  readonly timeoutMs: number
+  /** Rows of the `refold.*` system tables that the SQL names, as JSON; filled in by the server. */
+  readonly system: Readonly<
+    Record<string, { readonly columns: readonly Column[]; readonly rows: readonly JsonValue[] }>
+  >
+}
+
+export interface Delta {
+  readonly from: CommitSeq
+  readonly to: CommitSeq
+  readonly columns: readonly Column[]
+  /** JSON array of `{"op":"insert"|"update"|"delete","old":{…},"new":{…}}`. */
+  readonly json: string
+  readonly count: number
+}
+
+export interface SealedGeneration {
+  readonly view: string
+  readonly version: VersionId
+  readonly range: CommitRange
+  /** Staged files, one per part; `path` is the staging path. Synced. */
+  readonly slices: readonly SliceInfo[]
+}
+
+export interface LiveEngine {
+  readonly pid: number
+  /** Resolves once every view answers at the cut that its slices reach; folding of the tail goes on. */
+  start(spec: EngineSpec): Promise<{ readonly badSlices: readonly SliceInfo[] }>
+  /** Tells the newest durable cut. Cheap; no answer. */
+  advance(log: LogManifest): void
+  /** Swaps lake and log manifests; resolves when nothing reads the old ones any more. */
+  setSources(sources: LogSources): Promise<void>
+  /** Freezes the tail of these views at one cut and writes it as staged slices. */
+  seal(
+    views: readonly { readonly view: string; readonly version: VersionId }[],
+    stagingDir: string,
+  ): Promise<readonly SealedGeneration[]>
+  /** Swaps the slices of a version after they were published, and lets go of the generations they hold. */
+  published(view: string, version: VersionId, sealed: CommitSeq, slices: readonly SliceInfo[]): Promise<void>
+  /** Adds a version beside the others; resolves once it ticks at the common cut. */
+  addVersion(view: EngineView): Promise<void>
+  removeVersion(view: string, version: VersionId): Promise<void>
+  /** Moves the pointers of all these views at once. */
+  setServing(serving: Readonly<Record<string, VersionId>>): Promise<ReadStamp>
+  /** Folds again from here a view that stalled, e.g. after the event was skipped. */
+  skip(view: string, version: VersionId, position: EventPosition): Promise<void>
+  read(request: ViewRead, signal?: AbortSignal): Promise<Rows & ReadStamp>
+  sql(request: SqlRead, signal?: AbortSignal): Promise<Rows & ReadStamp>
+  /** Finished rows that changed between two cuts. Throws DELTA_TOO_OLD when `from` is behind what is kept. */
+  delta(view: string, from: CommitSeq, to?: CommitSeq): Promise<Delta & ReadStamp>
+  onProgress(listener: (progress: EngineProgress) => void): void
+  onExit(listener: (reason: string) => void): void
+  /** Ends the process: gently, then with SIGKILL. */
+  stop(): Promise<void>
+}
+
+/** Work of a worker engine: one process a job, killed without harm, its files published by the server. */
+export type Job =
+  | {
+      readonly kind: 'lake'
+      readonly streams: readonly StreamDef[]
+      readonly segments: LogManifest
+      readonly range: CommitRange
+      readonly stagingDir: string
+    }
+  | {
+      readonly kind: 'compact'
+      readonly view: EngineView
+      readonly inputs: readonly SliceInfo[]
+      readonly stagingDir: string
+    }
+  | {
+      readonly kind: 'fold'
+      readonly view: EngineView
+      readonly streams: readonly StreamDef[]
+      readonly sources: LogSources
+      readonly range: CommitRange
+      readonly stagingDir: string
+    }
+
+export type JobResult =
+  | { readonly kind: 'lake'; readonly manifest: LakeManifest }
+  | { readonly kind: 'compact'; readonly slices: readonly SliceInfo[] }
+  | {
+      readonly kind: 'fold'
+      readonly slices: readonly SliceInfo[]
+      readonly events: number
+      readonly skipped: readonly EventPosition[]
+    }
+
+export interface JobProgress {
+  readonly done: number
+  readonly total: number
+}
+
+export type JobFailure = ErrorBody & { readonly stall?: StallInfo }

@@ -1,0 +1,135 @@
+/**
+ * The value model: what a field of an event may be, on its way from JSON text to the log, DuckDB and Parquet.
+ * Frozen, JSON-writable data told apart by `kind`. It says exactly what JSON Schema can say, nothing more.
+ */
+
+import { unreachable } from '../std/assert.ts'
+
+export type JsonValue =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly JsonValue[]
+  | { readonly [key: string]: JsonValue }
+
+/** `sqlType` states DuckDB's type for each kind. */
+export type FieldType =
+  | { readonly kind: 'boolean' }
+  | StringType
+  | IntegerType
+  | {
+      readonly kind: 'double'
+      readonly minimum?: number
+      readonly maximum?: number
+      readonly exclusiveMinimum?: number
+      readonly exclusiveMaximum?: number
+      readonly multipleOf?: number
+    }
+  | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
+  | { readonly kind: 'timestamp' }
+  | { readonly kind: 'date' }
+  | { readonly kind: 'uuid' }
+  | {
+      readonly kind: 'array'
+      readonly element: FieldType
+      readonly elementNullable: boolean
+      readonly minItems?: number
+      readonly maxItems?: number
+    }
+  | ObjectType
+  | { readonly kind: 'map'; readonly value: FieldType; readonly valueNullable: boolean }
+  | { readonly kind: 'json' }
+
+export interface StringType {
+  readonly kind: 'string'
+  readonly minLength?: number
+  readonly maxLength?: number
+  /** ECMAScript regular expression sources, all of which must match. */
+  readonly patterns?: readonly string[]
+  /** The allowed values, for enums and literals. */
+  readonly values?: readonly string[]
+}
+
+/** 32 bits: INTEGER, 64 bits: BIGINT. Exact from the source text on. Bounds are decimal strings, to stay exact. */
+export interface IntegerType {
+  readonly kind: 'integer'
+  readonly bits: 32 | 64
+  readonly minimum?: string
+  readonly maximum?: string
+}
+
+export interface ObjectType {
+  readonly kind: 'object'
+  readonly fields: readonly Field[]
+}
+
+export interface Field {
+  readonly name: string
+  readonly type: FieldType
+  /** The key may be missing. */
+  readonly optional: boolean
+  /** The value may be null. Never together with `defaultValue`: missing and null would become one. */
+  readonly nullable: boolean
+  /** Applied when an event is read, so that it also reaches events written before the field existed. */
+  readonly defaultValue?: JsonValue
+}
+
+/** A stream as the running system sees it, lowered from what a user wrote. */
+export interface StreamDef {
+  readonly name: string
+  readonly schema: ObjectType
+  /** Top-level field whose value identifies an event for deduplication. */
+  readonly id?: string
+  /** Top-level field whose value chooses the partition; without one, whole requests rotate over partitions. */
+  readonly key?: string
+  /** Top-level timestamp field that carries event time. */
+  readonly time?: string
+  readonly partitions: number
+  /** The dedupe window: an id is remembered while it is within both bounds. */
+  readonly dedupe: { readonly timeMs: number; readonly count: number }
+  /** How far behind the latest event time the watermark stands. */
+  readonly latenessMs: number
+}
+
+/** DuckDB's name for a field's type. */
+export function sqlType(type: FieldType): string {
+  switch (type.kind) {
+    case 'boolean':
+      return 'BOOLEAN'
+    case 'string':
+      return 'VARCHAR'
+    case 'integer':
+      return type.bits === 32 ? 'INTEGER' : 'BIGINT'
+    case 'double':
+      return 'DOUBLE'
+    case 'decimal':
+      return `DECIMAL(${type.precision},${type.scale})`
+    case 'timestamp':
+      return 'TIMESTAMP'
+    case 'date':
+      return 'DATE'
+    case 'uuid':
+      return 'UUID'
+    case 'array':
+      return `${sqlType(type.element)}[]`
+    case 'object':
+      return `STRUCT(${type.fields.map((field) => `${quoteIdentifier(field.name)} ${sqlType(field.type)}`).join(', ')})`
+    case 'map':
+      return `MAP(VARCHAR, ${sqlType(type.value)})`
+    case 'json':
+      return 'JSON'
+    default:
+      return unreachable(type)
+  }
+}
+
+/** A name as a quoted SQL identifier. */
+export function quoteIdentifier(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`
+}
+
+/** A text as a quoted SQL string literal. */
+export function quoteLiteral(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`
+}

@@ -1,0 +1,108 @@
+/**
+ * The plan of a view: frozen, JSON-writable data that says how a view is folded, merged and finished. Made once by
+ * `planView`, kept in the catalog with the version, executed by `engine/`. Nothing hangs methods on it.
+ *
+ * SQL texts in a plan name their inputs by these relations, which the engine binds as CTEs:
+ *   "$events"   the events of the stage's stream in some range, one column per schema field, typed, defaults applied
+ *   "$merged"   in `finish`: one row per group with the stage's `merged` columns (or, for a row stage, the rows)
+ *
+ * A view of today has one stage. `stages` is a graph all the same: a later stage names an earlier one as its source.
+ */
+
+export interface Column {
+  readonly name: string
+  /** DuckDB's type name, as DESCRIBE prints it. */
+  readonly type: string
+}
+
+export interface ViewPlan {
+  readonly format: 1
+  readonly view: string
+  /** The SQL as the user wrote it. */
+  readonly sql: string
+  readonly streams: readonly string[]
+  /** What readers see, with the types that the original SQL has. */
+  readonly columns: readonly Column[]
+  readonly stages: readonly StagePlan[]
+  readonly finish: FinishPlan
+  /** For `explain`: columns whose value is not exact (sums of DOUBLE), with the stated tolerance. */
+  readonly inexact: readonly { readonly column: string; readonly why: string }[]
+}
+
+export type StagePlan = GroupStage | RowStage
+
+/** `GROUP BY` with mergeable aggregates. With no keys it is one group that always exists. */
+export interface GroupStage {
+  readonly kind: 'group'
+  readonly name: string
+  readonly source: StageSource
+  /** Names `k0`, `k1`, … */
+  readonly keys: readonly Column[]
+  /**
+   * The first part is the main one: one partial row per group, present even when there are no aggregates but
+   * distinct ones, because it says which groups exist. Then one part per exact-distinct argument.
+   */
+  readonly parts: readonly [MainPart, ...DistinctPart[]]
+}
+
+export interface StageSource {
+  readonly kind: 'stream'
+  readonly stream: string
+  /** Top-level schema fields the fold reads; the engine decodes no others. */
+  readonly fields: readonly string[]
+}
+
+/** Fold gives columns `k0…`, `a0…`; all names are unique within the stage. */
+export interface MainPart {
+  readonly kind: 'main'
+  readonly name: 'main'
+  /** SELECT over "$events" that gives the key columns, then the aggregates' columns. */
+  readonly foldSql: string
+  readonly aggregates: readonly PartialColumn[]
+}
+
+export interface PartialColumn extends Column {
+  /** How partial values of one group combine; every one is associative and commutative, and ignores NULL. */
+  readonly merge: 'sum' | 'min' | 'max' | 'bool_and' | 'bool_or'
+  /** Value for a group without partial rows, as SQL: only for the one group of a stage without keys (`0` for counts). */
+  readonly emptySql: string
+}
+
+/** Fold gives `k0…`, `v` (the value, never NULL) and `n` (BIGINT, its multiplicity). */
+export interface DistinctPart {
+  readonly kind: 'distinct'
+  /** `d0`, `d1`, … */
+  readonly name: string
+  readonly foldSql: string
+  readonly value: Column
+  /** What is computed from the distinct values of a group; columns of "$merged". */
+  readonly results: readonly DistinctResult[]
+}
+
+export interface DistinctResult extends Column {
+  /** Aggregate over the group's distinct values `v`, e.g. `count(v)`, `sum(v)::DECIMAL(38,0)`. */
+  readonly sql: string
+  /** Value for a group that has no distinct value, as SQL (`0` for a count, `NULL::…` for a sum). */
+  readonly emptySql: string
+}
+
+/** Projections and filters without aggregation: the rows themselves are the partial rows, as a bag. */
+export interface RowStage {
+  readonly kind: 'rows'
+  readonly name: string
+  readonly source: StageSource
+  /** SELECT over "$events" that gives `c0`, `c1`, …, the inner select's columns. */
+  readonly foldSql: string
+  readonly columns: readonly Column[]
+}
+
+export interface FinishPlan {
+  /** SELECT over "$merged" that gives the view's columns, cast to their types; HAVING, ORDER BY and LIMIT included. */
+  readonly sql: string
+  /** Whether an ORDER BY decides the rows' order; ties are already broken in `sql` so that the order is total. */
+  readonly ordered: boolean
+  /** Whether a LIMIT or OFFSET makes a row depend on other rows: then a delta compares whole answers. */
+  readonly limited: boolean
+  /** Output columns that are group keys untouched, for lookups: output name → key name. */
+  readonly keyColumns: Readonly<Record<string, string>>
+}

@@ -1,0 +1,89 @@
+/**
+ * The seam between the HTTP surface and the running system. `server/` implements it; `serve/` turns requests into
+ * calls of it and answers into bytes. Every method may throw a `RefoldError`; nothing else reaches a user.
+ */
+
+import type { Delta, ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
+import type { AppendRequest, AppendResult, LogEvent } from '../log/types.ts'
+import type { CommitSeq, VersionId } from '../model/cut.ts'
+import type { JsonValue, StreamDef } from '../model/schema.ts'
+import type { Column } from '../plan/plan.ts'
+
+/** What every answer carries beside its rows. */
+export interface AnswerMeta {
+  readonly cut: CommitSeq
+  readonly versions: Readonly<Record<string, VersionId>>
+  /** Per stream read: ISO 8601, or null before the first event or without a time field. */
+  readonly watermarks: Readonly<Record<string, string | null>>
+  /** Age of the oldest acknowledged event that the answer does not include; 0 when it includes all. */
+  readonly lagMs: number
+  readonly stalled: ReadStamp['stalled']
+}
+
+export interface ReadOptions {
+  /** Wait until the answer includes this cut. */
+  readonly after?: CommitSeq
+  /** Limit for waiting and for the statement, together. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface ViewInfo {
+  readonly name: string
+  readonly version: VersionId
+  readonly sql: string
+  readonly columns: readonly Column[]
+  readonly state: 'building' | 'live' | 'stalled'
+  readonly cut: CommitSeq
+}
+
+/** Where a range of the log begins or ends. */
+export type LogPoint =
+  | { readonly kind: 'cut'; readonly commit: CommitSeq }
+  | { readonly kind: 'offset'; readonly partition: number; readonly offset: number }
+  | { readonly kind: 'time'; readonly timeMs: number }
+
+export interface EventsRequest {
+  readonly stream: string
+  readonly partition?: number
+  readonly from?: LogPoint
+  readonly to?: LogPoint
+  readonly limit?: number
+  /** After the end of the log go on with what arrives, until the signal aborts. */
+  readonly follow: boolean
+  readonly signal?: AbortSignal
+}
+
+export interface Core {
+  streams(): readonly StreamDef[]
+  stream(name: string): StreamDef | undefined
+  views(): readonly ViewInfo[]
+  /** Resolves once durable. */
+  append(request: AppendRequest): Promise<AppendResult>
+  readView(request: Omit<ViewRead, 'timeoutMs'>, options: ReadOptions): Promise<Rows & AnswerMeta>
+  sql(request: Pick<SqlRead, 'sql' | 'limit'>, options: ReadOptions): Promise<Rows & AnswerMeta>
+  /** Yields one delta a tick, from a cut on (default: a first delta that inserts all rows). */
+  changes(
+    view: string,
+    options: { readonly from?: CommitSeq; readonly follow: boolean; readonly signal?: AbortSignal },
+  ): AsyncIterable<Delta & { readonly version: VersionId }>
+  events(request: EventsRequest): AsyncIterable<LogEvent>
+  explain(view: string): Promise<JsonValue>
+  /** Everything about the state, for `refold status`, as JSON. */
+  status(): Promise<JsonValue>
+  /** Resolves when a real query was answered; throws the reason otherwise. */
+  probe(): Promise<void>
+  /** Gauges and counters for Prometheus: name → value, with labels in the name where needed. */
+  metrics(): Promise<readonly Metric[]>
+}
+
+export interface Metric {
+  readonly name: string
+  readonly help: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly samples: readonly {
+    readonly labels: Readonly<Record<string, string>>
+    readonly value: number
+    readonly suffix?: string
+  }[]
+}

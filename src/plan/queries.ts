@@ -1,0 +1,172 @@
+/**
+ * The SQL texts by which an engine executes a plan: pure functions from plans and the SQL of their inputs to SQL.
+ * No state. Every text is one SELECT that may stand as a subquery, a CTE's body or the source of a COPY.
+ *
+ *   foldQuery     events of a range            → partial rows of one part
+ *   mergeQuery    partial rows of many ranges  → partial rows of one part, one row per key (distinct: per key and value)
+ *   mergedQuery   merged partial rows of each part → "$merged": one row per group
+ *   finishQuery   "$merged"                    → the view's rows
+ *
+ * Why merging in any grouping gives the same: every aggregate that combines partial rows is associative and
+ * commutative and ignores NULL, and each text casts to the part's declared types, so merged rows are partial rows.
+ */
+
+import { quoteIdentifier } from '../model/schema.ts'
+import { must, unreachable } from '../std/assert.ts'
+import type {
+  Column,
+  DistinctPart,
+  GroupStage,
+  MainPart,
+  PartialColumn,
+  StagePlan,
+  ViewPlan,
+} from './plan.ts'
+
+/** Names of a stage's parts, in order: `main`, `d0`, …, or `rows` for a row stage. */
+export function partNames(stage: StagePlan): readonly string[] {
+  switch (stage.kind) {
+    case 'group':
+      return stage.parts.map((part) => part.name)
+    case 'rows':
+      return ['rows']
+    default:
+      return unreachable(stage)
+  }
+}
+
+/** Columns of a part's partial rows with their exact types, all of which Parquet keeps. Keys come first. */
+export function partColumns(stage: StagePlan, partName: string): readonly Column[] {
+  if (stage.kind === 'rows') return stage.columns
+  const part = partOf(stage, partName)
+  switch (part.kind) {
+    case 'main':
+      return [...stage.keys, ...part.aggregates.map(({ name, type }) => ({ name, type }))]
+    case 'distinct':
+      return [...stage.keys, part.value, { name: 'n', type: 'BIGINT' }]
+    default:
+      return unreachable(part)
+  }
+}
+
+/** Columns by which a part's partial rows are sorted and unique after a merge. A row stage has none: it is a bag. */
+export function partKeyColumns(stage: StagePlan, partName: string): readonly Column[] {
+  if (stage.kind === 'rows') return []
+  const part = partOf(stage, partName)
+  return part.kind === 'distinct' ? [...stage.keys, part.value] : stage.keys
+}
+
+/** A SELECT with the part's columns and no rows. */
+export function emptyPartQuery(stage: StagePlan, partName: string): string {
+  const columns = partColumns(stage, partName).map(
+    ({ name, type }) => `CAST(NULL AS ${type}) AS ${quoteIdentifier(name)}`,
+  )
+  return `SELECT ${columns.join(', ')} WHERE false`
+}
+
+/** Column definitions for CREATE TABLE. */
+export function partColumnDefinitions(stage: StagePlan, partName: string): string {
+  return partColumns(stage, partName)
+    .map(({ name, type }) => `${quoteIdentifier(name)} ${type}`)
+    .join(', ')
+}
+
+/** Partial rows of one part; `eventsSql` gives the schema fields named in the stage's source. */
+export function foldQuery(stage: StagePlan, partName: string, eventsSql: string): string {
+  return `WITH "$events" AS NOT MATERIALIZED (${eventsSql}) ${foldSql(stage, partName)}`
+}
+
+/** The part's fold over a relation named "$events" that the caller has bound already. */
+export function foldSql(stage: StagePlan, partName: string): string {
+  return stage.kind === 'rows' ? stage.foldSql : partOf(stage, partName).foldSql
+}
+
+/** Combines partial rows (`partialsSql` gives the part's columns). A stage without keys always gives one main row. */
+export function mergeQuery(stage: StagePlan, partName: string, partialsSql: string): string {
+  if (stage.kind === 'rows') return `SELECT ${names(stage.columns)} FROM (${partialsSql})`
+  const part = partOf(stage, partName)
+  switch (part.kind) {
+    case 'main':
+      return mergeMainQuery(stage, part, partialsSql)
+    case 'distinct': {
+      const keys = names([...stage.keys, part.value])
+      return `SELECT ${keys}, CAST(sum(n) AS BIGINT) AS n FROM (${partialsSql}) GROUP BY ${keys}`
+    }
+    default:
+      return unreachable(part)
+  }
+}
+
+/** The rows of "$merged". `partSql` gives for each part its merged rows, as `mergeQuery` does. */
+export function mergedQuery(stage: StagePlan, partSql: Readonly<Record<string, string>>): string {
+  const sqlOf = (part: string): string => must(partSql[part], `merged rows of part "${part}" are given`)
+  if (stage.kind === 'rows') return sqlOf('rows')
+  const [main, ...distinct] = stage.parts
+  if (distinct.length === 0) return sqlOf(main.name)
+  const columns = ['m.*']
+  const joins: string[] = []
+  for (const part of distinct) {
+    for (const result of part.results) {
+      columns.push(`CAST(${resultSql(part, result)} AS ${result.type}) AS ${quoteIdentifier(result.name)}`)
+    }
+    joins.push(joinDistinct(stage.keys, part, sqlOf(part.name)))
+  }
+  return `SELECT ${columns.join(', ')} FROM (${sqlOf(main.name)}) AS m ${joins.join(' ')}`
+}
+
+/** Columns of "$merged". */
+export function mergedColumns(stage: StagePlan): readonly Column[] {
+  if (stage.kind === 'rows') return stage.columns
+  const [main, ...distinct] = stage.parts
+  return [
+    ...partColumns(stage, main.name),
+    ...distinct.flatMap((part) => part.results.map(({ name, type }) => ({ name, type }))),
+  ]
+}
+
+/** The view's rows; `mergedSql` gives the rows of "$merged" for the plan's last stage. */
+export function finishQuery(plan: ViewPlan, mergedSql: string): string {
+  return `WITH "$merged" AS NOT MATERIALIZED (${mergedSql}) ${plan.finish.sql}`
+}
+
+function partOf(stage: GroupStage, partName: string): MainPart | DistinctPart {
+  return must(
+    stage.parts.find((part) => part.name === partName),
+    `stage "${stage.name}" has a part "${partName}"`,
+  )
+}
+
+function names(columns: readonly Column[]): string {
+  return columns.map(({ name }) => quoteIdentifier(name)).join(', ')
+}
+
+function mergeMainQuery(stage: GroupStage, part: MainPart, partialsSql: string): string {
+  const keys = stage.keys.map(({ name }) => quoteIdentifier(name))
+  const merged = part.aggregates.map(
+    (column) =>
+      `CAST(${mergeSql(column, keys.length === 0)} AS ${column.type}) AS ${quoteIdentifier(column.name)}`,
+  )
+  const grouping = keys.length === 0 ? '' : ` GROUP BY ${keys.join(', ')}`
+  return `SELECT ${[...keys, ...merged].join(', ')} FROM (${partialsSql})${grouping}`
+}
+
+function mergeSql(column: PartialColumn, alwaysOneRow: boolean): string {
+  const merged = `${column.merge}(${quoteIdentifier(column.name)})`
+  return alwaysOneRow ? `coalesce(${merged}, ${column.emptySql})` : merged
+}
+
+/** A group without distinct values has no row in the joined part, so each result falls back to its empty value. */
+function resultSql(part: DistinctPart, result: DistinctPart['results'][number]): string {
+  return `coalesce(${part.name}.${quoteIdentifier(result.name)}, ${result.emptySql})`
+}
+
+/** Null-safe equality on the keys stays a hash join in DuckDB. */
+function joinDistinct(keys: readonly Column[], part: DistinctPart, sql: string): string {
+  const results = part.results.map((result) => `${result.sql} AS ${quoteIdentifier(result.name)}`)
+  if (keys.length === 0) return `CROSS JOIN (SELECT ${results.join(', ')} FROM (${sql})) AS ${part.name}`
+  const rows = `SELECT ${names(keys)}, ${results.join(', ')} FROM (${sql}) GROUP BY ${names(keys)}`
+  const on = keys.map(
+    ({ name }) => `m.${quoteIdentifier(name)} IS NOT DISTINCT FROM ${part.name}.${quoteIdentifier(name)}`,
+  )
+  return `LEFT JOIN (${rows}) AS ${part.name} ON ${on.join(' AND ')}`
+}

@@ -13,7 +13,10 @@ export interface PreparedEvent {
   readonly json: string
   /** Event time in microseconds since the epoch, where the stream has a time field. */
   readonly timeUs?: number
-  /** Text of the event's id, where the stream (or the request) has one; the dedupe window keys on (stream, id). */
+  /**
+   * Text of the event's id, where the stream (or the request) has one; the dedupe window keys on (stream, id). Where
+   * the schema names the id's field it must be what `json` says there: a string's value, else the JSON text itself.
+   */
   readonly id?: string
   /** Position in the request, for the answer. */
   readonly index: number
@@ -70,6 +73,8 @@ export interface SegmentInfo {
   readonly number: number
   readonly base: CommitSeq
   readonly last: CommitSeq
+  /** Byte position of the first frame, after the segment's own header line. */
+  readonly start: number
   readonly bytes: number
   readonly closed: boolean
   /** Event counts per stream, so that a seal knows which streams are in it. */

@@ -30,6 +30,31 @@ export const errorTable = {
     'Run `refold init` here, or name the folder with --project.',
   ),
   // plan: a view's SQL
+  // catalog
+  CATALOG_NEWER: row(
+    500,
+    false,
+    'The data folder was written by a newer Refold.',
+    'Start it with that version, or a later one.',
+  ),
+  CATALOG_CORRUPT: row(
+    500,
+    false,
+    'The catalog of the data folder is damaged.',
+    'Restore catalog.sqlite from a backup; the log and the lake are untouched.',
+  ),
+  CATALOG_FULL: row(
+    507,
+    true,
+    'The disk is full; the catalog was not changed.',
+    'Free disk space; the work is done again by itself.',
+  ),
+  CATALOG_FAILED: row(
+    503,
+    true,
+    'The catalog could not be read or written.',
+    'Look at the disk and the rights on catalog.sqlite, then start again.',
+  ),
   // log
   LOG_LOCKED: row(
     503,
@@ -162,12 +187,69 @@ export const errorTable = {
   STREAM_UNKNOWN: row(404, false, 'The project has no such stream.', 'GET /v1/streams lists the streams.'),
   VIEW_UNKNOWN: row(404, false, 'The project has no such view.', 'GET /v1/views lists the views.'),
   // engine
+  QUERY_FAILED: row(
+    400,
+    false,
+    'The query failed while it ran.',
+    'Look at the message; change the query or the values in it.',
+  ),
+  QUERY_CANCELLED: row(499, true, 'The query was cancelled.', 'Send it again.'),
+  QUERY_TIMEOUT: row(
+    504,
+    true,
+    'The query did not end within its time limit.',
+    'Ask for less, or give a longer `timeout`.',
+  ),
+  ENGINE_MEMORY: row(
+    503,
+    true,
+    'The engine has not enough memory for this.',
+    'Ask for less, or raise `engine.memory` in the project.',
+  ),
+  COLUMN_UNKNOWN: row(
+    400,
+    false,
+    'A view or a table has no such column.',
+    'Look at its columns: `refold explain VIEW`.',
+  ),
+  VERSION_UNKNOWN: row(
+    404,
+    false,
+    'A view has no such version.',
+    'Look at the versions with `SELECT * FROM refold.versions`.',
+  ),
+  DELTA_TOO_OLD: row(
+    410,
+    false,
+    'The changes since that cut are no longer kept.',
+    'Read the view again, and follow its changes from the cut of that answer.',
+  ),
   ENGINE_UNAVAILABLE: row(
     503,
     true,
     'The engine is starting or restarting.',
     'Send the request again shortly.',
   ),
+  // server: the running system
+  VERSION_UNKNOWN: row(
+    404,
+    false,
+    'The view has no such version.',
+    'Run `refold status` to see the versions of each view.',
+  ),
+  VIEW_BUILDING: row(
+    503,
+    true,
+    'The view is still being folded and has no answer yet.',
+    'Send the request again later; `refold status` shows how far it is.',
+  ),
+  CUT_NOT_REACHED: row(
+    504,
+    true,
+    'The view did not reach the cut asked for within the time limit.',
+    'Send the request again, or with a longer timeout; `refold status` shows the lag.',
+  ),
+  SERVER_STOPPING: row(503, true, 'The server is stopping.', 'Send the request again once it is back.'),
   INTERNAL: row(500, false, 'A bug in Refold.', 'Please report it with the log lines around it.'),
 } as const satisfies Record<string, ErrorRow>
 

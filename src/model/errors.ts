@@ -93,7 +93,7 @@ export const errorTable = {
     422,
     false,
     'Arrays and objects are nested deeper than the limit.',
-    'Send flatter events, or raise `limits.eventDepth`.',
+    'Send flatter events, or raise `limits.depth`.',
   ),
   EVENT_ID_CONFLICT: row(
     422,

@@ -12,13 +12,13 @@ export interface IngestLimits {
   /** Bytes of one event's source text. */
   readonly eventBytes: number
   /** How deep arrays and objects may be nested in one event; the event itself is 1. */
-  readonly eventDepth: number
+  readonly depth: number
 }
 
 export const defaultIngestLimits: IngestLimits = {
-  requestBytes: 16 * 1024 * 1024,
-  expandedBytes: 64 * 1024 * 1024,
+  requestBytes: 32 * 1024 * 1024,
+  expandedBytes: 256 * 1024 * 1024,
   requestEvents: 100_000,
   eventBytes: 1024 * 1024,
-  eventDepth: 128,
+  depth: 64,
 }

@@ -114,7 +114,6 @@ export const errorTable = {
     'The server cannot listen on this address.',
     'Stop what uses the port, or choose another with --port.',
   ),
-  SERVER_STOPPING: row(503, true, 'The server is stopping.', 'Send the request again shortly.'),
   SERVER_BUSY: row(
     429,
     true,

@@ -1,0 +1,84 @@
+/**
+ * What `stream`, `view` and `project` return: the user's words untouched, with the place of the call. Builders
+ * check nothing, so that loading can report all mistakes of a project at once.
+ */
+
+import type { z } from 'zod'
+import type { RunDef } from './types.ts'
+
+/** Milliseconds, or a text such as `15m`; units ms, s, m, h, d. */
+export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
+
+/** Bytes, or a text such as `256MB`; KB, MB, GB count by 1000, KiB, MiB, GiB by 1024. */
+export type Size = number | `${number}${'B' | 'KB' | 'MB' | 'GB' | 'KiB' | 'MiB' | 'GiB'}`
+
+export interface StreamSpec<Name extends string = string, Schema extends z.ZodObject = z.ZodObject> {
+  readonly kind: 'stream'
+  readonly name: Name
+  readonly schema: Schema
+  readonly id: string | undefined
+  readonly key: string | undefined
+  readonly time: string | undefined
+  readonly partitions: number | undefined
+  readonly dedupe: { readonly window?: Duration; readonly count?: number } | undefined
+  readonly lateness: Duration | undefined
+  /** Stack of the builder's call. */
+  readonly calledAt: string
+}
+
+/** An event of a stream as its readers see it, defaults applied. */
+export type EventOf<S extends StreamSpec> = z.output<S['schema']>
+
+/** An event of a stream as producers send it. */
+export type EventInputOf<S extends StreamSpec> = z.input<S['schema']>
+
+export interface ViewSpec<Name extends string = string> {
+  readonly kind: 'view'
+  readonly name: Name
+  readonly sql: string
+  readonly run: RunDef | undefined
+  readonly onError: 'stall' | 'skip' | undefined
+  readonly calledAt: string
+}
+
+export interface ProjectOptions {
+  /** Default: the folder's name. */
+  readonly name?: string
+  readonly streams: readonly StreamSpec[]
+  /** Views beside those in `views/NAME.sql`. */
+  readonly views?: readonly ViewSpec[]
+  /** Data folder, relative to the project file. Default `.refold`. */
+  readonly data?: string
+  readonly server?: { readonly host?: string; readonly port?: number; readonly token?: string }
+  readonly engine?: {
+    readonly memory?: Size
+    readonly threads?: number
+    readonly statementTimeout?: Duration
+    readonly heavyStatements?: number
+  }
+  readonly seal?: { readonly rows?: number; readonly bytes?: Size; readonly age?: Duration }
+  readonly limits?: {
+    readonly eventBytes?: Size
+    readonly requestBytes?: Size
+    readonly expandedBytes?: Size
+    readonly depth?: number
+    readonly requestEvents?: number
+    readonly queueBytes?: Size
+  }
+}
+
+export interface ProjectSpec {
+  readonly kind: 'project'
+  readonly options: ProjectOptions
+  readonly calledAt: string
+}
+
+/** The stack above the builder that called this, for the place of its call. */
+export function callStack(builder: (...args: never[]) => unknown): string {
+  const holder: { stack?: string } = {}
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 20
+  Error.captureStackTrace(holder, builder)
+  Error.stackTraceLimit = limit
+  return holder.stack ?? ''
+}

@@ -1,0 +1,107 @@
+/**
+ * What a project is once it is loaded: plain JSON-writable data with every default filled in, no Zod and no
+ * functions left. Made by `loadProject`; everything above this folder builds on it.
+ */
+
+import type { RefoldError } from '../model/errors.ts'
+import type { StreamDef } from '../model/schema.ts'
+
+/** How slices of a view come to be. Kappa: the tail is sealed, there is no batch layer. */
+export interface RunDef {
+  readonly kind: 'kappa'
+}
+
+/** A position in a source text; line and column count from 1. */
+export interface SourcePlace {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}
+
+export interface ViewDef {
+  readonly name: string
+  /** As the user wrote it. */
+  readonly sql: string
+  /** Where the first character of the SQL text stands. */
+  readonly sqlPlace: SourcePlace
+  readonly run: RunDef
+  /** What happens when folding an event fails: the view stops before it, or goes on without it. */
+  readonly onError: 'stall' | 'skip'
+}
+
+export interface ServerSettings {
+  /** Default 127.0.0.1; anything that is not loopback needs a token. */
+  readonly host: string
+  /** Default 7717; 0 lets the system choose. */
+  readonly port: number
+  /** When set, every /v1 route asks for it as `Authorization: Bearer`. REFOLD_TOKEN overrides it. */
+  readonly token?: string
+}
+
+export interface EngineTuning {
+  /** Memory limit of the live engine's DuckDB. Default 2 GB. */
+  readonly memoryBytes: number
+  /** Threads of the live engine. Default: one for each core, at most 16. */
+  readonly threads: number
+  /** Default time limit for one statement. Default 30 s. */
+  readonly statementTimeoutMs: number
+  /** Heavy statements that may run at once. Default 2. */
+  readonly heavyStatements: number
+}
+
+/** The tail of a view is sealed when it reaches one of these. */
+export interface SealSettings {
+  /** Partial rows in memory. Default 1,000,000. */
+  readonly rows: number
+  /** Estimated memory of the partial rows. Default 256 MB. */
+  readonly bytes: number
+  /** Age of the oldest partial row. Default 1 min. */
+  readonly ageMs: number
+}
+
+/** What ingest takes before it refuses; checked before parsing. */
+export interface LimitSettings {
+  /** One event's JSON text. Default 1 MiB. */
+  readonly eventBytes: number
+  /** One request's body as it arrives. Default 32 MiB. */
+  readonly requestBytes: number
+  /** One request's body after gzip is undone. Default 256 MiB. */
+  readonly expandedBytes: number
+  /** Nesting of one event. Default 64. */
+  readonly depth: number
+  /** Events in one request. Default 100,000. */
+  readonly requestEvents: number
+  /** Events that wait for their commit, as bytes; above it requests get 429. Default 64 MiB. */
+  readonly queueBytes: number
+}
+
+export interface ProjectDef {
+  /** Default: the folder's name. */
+  readonly name: string
+  /** Absolute folder of the project file. */
+  readonly root: string
+  /** Absolute path of the project file. */
+  readonly file: string
+  /** Absolute folder that holds the log, the lake and the catalog. Default `.refold` in the root. */
+  readonly dataDir: string
+  readonly streams: readonly StreamDef[]
+  readonly views: readonly ViewDef[]
+  readonly server: ServerSettings
+  readonly engine: EngineTuning
+  readonly seal: SealSettings
+  readonly limits: LimitSettings
+}
+
+export type LoadResult =
+  | {
+      readonly ok: true
+      readonly project: ProjectDef
+      /** Absolute paths of all files the project was read from, for watching. */
+      readonly files: readonly string[]
+    }
+  | {
+      readonly ok: false
+      /** In order of file and line. */
+      readonly mistakes: readonly RefoldError[]
+      readonly files: readonly string[]
+    }

@@ -1,0 +1,19 @@
+/** What a project file imports from 'refold'. */
+
+export { decimal, int64 } from './define/exact.ts'
+export { loadProject } from './define/load.ts'
+export { project } from './define/project.ts'
+export type {
+  Duration,
+  EventInputOf,
+  EventOf,
+  ProjectOptions,
+  ProjectSpec,
+  Size,
+  StreamSpec,
+  ViewSpec,
+} from './define/spec.ts'
+export { type StreamOptions, stream } from './define/stream.ts'
+export type { LoadResult, ProjectDef, RunDef, ViewDef } from './define/types.ts'
+export { kappa, type ViewOptions, view } from './define/view.ts'
+export { RefoldError } from './model/errors.ts'

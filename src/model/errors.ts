@@ -217,6 +217,12 @@ export const errorTable = {
     'A view has no such version.',
     'Look at the versions with `SELECT * FROM refold.versions`.',
   ),
+  SLICE_CORRUPT: row(
+    500,
+    true,
+    'A slice does not match its checksum.',
+    'Nothing to do: it is set aside and its range is folded again.',
+  ),
   DELTA_TOO_OLD: row(
     410,
     false,

@@ -1,0 +1,248 @@
+/**
+ * One tick: folds the events of a range into the open generations of views that stand at the same cut, in one
+ * transaction, so that all of them reach the next cut together or none does. When the transaction fails, each view is
+ * tried alone: those that can go on do, and the one that fails names the first event on which it does (law: one bad
+ * event stops one view at most).
+ */
+
+import type { DuckDBConnection } from '@duckdb/node-api'
+import type { CommitSeq } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { StreamDef } from '../model/schema.ts'
+import type { StagePlan } from '../plan/plan.ts'
+import { foldQuery, partNames } from '../plan/queries.ts'
+import { must } from '../std/assert.ts'
+import { queryRows, run } from './duckdb.ts'
+import type { EventPosition, StallInfo } from './engine.ts'
+import { type LiveView, openGeneration } from './live-view.ts'
+import { soleStage } from './merged-relation.ts'
+import type { TickSource } from './tick-source.ts'
+
+/** How long a view waits before it tries again after a failure that no event causes, such as want of memory. */
+const RETRY_MS = 2_000
+
+export interface TickContext {
+  readonly connection: DuckDBConnection
+  readonly streams: ReadonlyMap<string, StreamDef>
+  readonly nowMs: () => number
+}
+
+/** Folds `source` into all of `views`, which stand at its beginning. Never throws for what an event or a view does. */
+export async function foldTick(
+  context: TickContext,
+  views: readonly LiveView[],
+  source: TickSource,
+): Promise<void> {
+  if (views.length === 0) return
+  try {
+    await foldTogether(context, views, source)
+  } catch (error) {
+    const only = views.length === 1 ? views[0] : undefined
+    if (only === undefined) for (const view of views) await foldTick(context, [view], source)
+    else await stallOrSkip(context, only, source, error)
+  }
+}
+
+async function foldTogether(
+  context: TickContext,
+  views: readonly LiveView[],
+  source: TickSource,
+): Promise<void> {
+  const { connection } = context
+  const appended = new Map<LiveView, number>()
+  await run(connection, 'BEGIN')
+  try {
+    const shared = await materialiseShared(context, views, source)
+    for (const view of views) {
+      const stage = soleStage(view.spec.plan)
+      const skipped = skippedIn(view, source)
+      const events =
+        skipped.length === 0
+          ? (shared.get(stage.source.stream) ?? relationFor(context, view, source, []))
+          : relationFor(context, view, source, skipped)
+      appended.set(view, await appendFold(connection, view, stage, events, source.through))
+    }
+    await run(connection, 'COMMIT')
+  } catch (error) {
+    await run(connection, 'ROLLBACK')
+    throw error
+  }
+  for (const [view, rows] of appended) {
+    openGeneration(view).rows += rows
+    view.readSet = { ...view.readSet, cut: source.through }
+    view.stalled = undefined
+  }
+}
+
+/** Decodes a stream's events once where several folds read them; gives the relation's SQL by stream. */
+async function materialiseShared(
+  context: TickContext,
+  views: readonly LiveView[],
+  source: TickSource,
+): Promise<Map<string, string>> {
+  const fields = new Map<string, Set<string>>()
+  const folds = new Map<string, number>()
+  for (const view of views) {
+    const stage = soleStage(view.spec.plan)
+    const wanted = fields.get(stage.source.stream) ?? new Set()
+    for (const field of stage.source.fields) wanted.add(field)
+    fields.set(stage.source.stream, wanted)
+    folds.set(stage.source.stream, (folds.get(stage.source.stream) ?? 0) + partNames(stage).length)
+  }
+  const shared = new Map<string, string>()
+  for (const [name, wanted] of fields) {
+    if ((folds.get(name) ?? 0) < 2) continue
+    const stream = must(context.streams.get(name), `stream ${name} is known to the engine`)
+    const table = `tick_${shared.size}`
+    const relation = source.relation(stream, [...wanted], { system: false, skipped: [] })
+    await run(context.connection, `CREATE OR REPLACE TEMP TABLE ${table} AS ${relation}`)
+    shared.set(name, `SELECT * FROM temp.${table}`)
+  }
+  return shared
+}
+
+function relationFor(
+  context: TickContext,
+  view: LiveView,
+  source: TickSource,
+  skipped: readonly EventPosition[],
+): string {
+  const stage = soleStage(view.spec.plan)
+  const stream = must(
+    context.streams.get(stage.source.stream),
+    `stream ${stage.source.stream} is known to the engine`,
+  )
+  return source.relation(stream, stage.source.fields, { system: false, skipped })
+}
+
+function skippedIn(view: LiveView, source: TickSource): EventPosition[] {
+  return view.skipped.filter((position) => position.commit > source.from && position.commit <= source.through)
+}
+
+/** Appends one fold's partial rows to the open generation; gives their number. */
+async function appendFold(
+  connection: DuckDBConnection,
+  view: LiveView,
+  stage: StagePlan,
+  events: string,
+  cut: CommitSeq,
+): Promise<number> {
+  const generation = openGeneration(view)
+  let rows = 0
+  for (const part of partNames(stage)) {
+    const table = must(generation.tables[part], `the open generation has a table for part ${part}`)
+    const result = await run(
+      connection,
+      `INSERT INTO ${table} SELECT *, ${cut} FROM (${foldQuery(stage, part, events)})`,
+    )
+    rows += result.rowsChanged
+  }
+  return rows
+}
+
+async function stallOrSkip(
+  context: TickContext,
+  view: LiveView,
+  source: TickSource,
+  error: unknown,
+): Promise<void> {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof RefoldError && error.code === 'ENGINE_MEMORY') {
+    const first = (await positions(context, view, source))[0]
+    if (first === undefined) throw error
+    view.stalled = { position: first, message }
+    view.retryAtMs = context.nowMs() + RETRY_MS
+    return
+  }
+  const position = await firstFailing(context, view, source)
+  // The failure did not come again: whatever it was, the next try decides.
+  if (position === undefined) {
+    view.retryAtMs = context.nowMs() + RETRY_MS
+    return
+  }
+  const stall: StallInfo = { position, message }
+  if (view.spec.onError === 'skip') {
+    view.skipped.push({ commit: position.commit, index: position.index })
+    view.unreportedSkips.push(stall)
+    await foldTick(context, [view], source)
+    return
+  }
+  view.stalled = stall
+  view.retryAtMs = Number.POSITIVE_INFINITY
+}
+
+/** Finds, by halving, the first event without which the fold of what comes before it succeeds. */
+async function firstFailing(
+  context: TickContext,
+  view: LiveView,
+  source: TickSource,
+): Promise<StallInfo['position'] | undefined> {
+  const all = await positions(context, view, source)
+  let good = 0
+  let bad = all.length
+  if (
+    all.length === 0 ||
+    (await foldsUpTo(context, view, source, must(all[bad - 1], 'the range has events')))
+  )
+    return undefined
+  while (bad - good > 1) {
+    const middle = (good + bad) >> 1
+    if (await foldsUpTo(context, view, source, must(all[middle - 1], 'the middle is in the range')))
+      good = middle
+    else bad = middle
+  }
+  return all[bad - 1]
+}
+
+async function positions(
+  context: TickContext,
+  view: LiveView,
+  source: TickSource,
+): Promise<StallInfo['position'][]> {
+  const stage = soleStage(view.spec.plan)
+  const stream = must(
+    context.streams.get(stage.source.stream),
+    `stream ${stage.source.stream} is known to the engine`,
+  )
+  const relation = source.relation(stream, [], { system: true, skipped: skippedIn(view, source) })
+  const rows = await queryRows(
+    context.connection,
+    `SELECT _commit, _index, _partition, _offset FROM (${relation}) ORDER BY _commit, _index`,
+  )
+  return rows.map((row) => ({
+    stream: stream.name,
+    commit: Number(row['_commit']),
+    index: Number(row['_index']),
+    partition: Number(row['_partition']),
+    offset: Number(row['_offset']),
+  }))
+}
+
+/** Whether the fold of the events up to and including `last` succeeds; leaves nothing behind. */
+async function foldsUpTo(
+  context: TickContext,
+  view: LiveView,
+  source: TickSource,
+  last: EventPosition,
+): Promise<boolean> {
+  const stage = soleStage(view.spec.plan)
+  const stream = must(
+    context.streams.get(stage.source.stream),
+    `stream ${stage.source.stream} is known to the engine`,
+  )
+  const relation = source.relation(stream, stage.source.fields, {
+    system: true,
+    skipped: skippedIn(view, source),
+  })
+  const events = `SELECT * EXCLUDE (_commit, _index, _partition, _offset, _ingested_at) FROM (${relation})
+    WHERE _commit < ${last.commit} OR (_commit = ${last.commit} AND _index <= ${last.index})`
+  await run(context.connection, 'BEGIN')
+  try {
+    await appendFold(context.connection, view, stage, events, source.through)
+    return true
+  } catch {
+    return false
+  } finally {
+    await run(context.connection, 'ROLLBACK')
+  }
+}

@@ -1,0 +1,575 @@
+/**
+ * The live engine itself, inside its process: views that tick, images, reads. State: the live views by version, which
+ * version serves, the manifests of log and lake, and the tables. The engine folds only durable cuts.
+ *
+ * Why reads need no locks: a read takes the read set of the moment, immutable, and holds its tables. Everything that
+ * changes tables or read sets runs in `#between`, one at a time, between two ticks.
+ */
+
+import { createReadStream, mkdirSync, rmSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import type { LogManifest } from '../log/types.ts'
+import type { CommitSeq, VersionId } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { StreamDef } from '../model/schema.ts'
+import { must } from '../std/assert.ts'
+import { systemClock } from '../std/clock.ts'
+import { Semaphore } from '../std/semaphore.ts'
+import { Serial } from '../std/serial.ts'
+import { ConnectionPool } from './connection-pool.ts'
+import { viewDelta } from './delta.ts'
+import { type DuckDB, openDuckDB, run } from './duckdb.ts'
+import type {
+  EngineProgress,
+  EngineSpec,
+  EngineView,
+  EventPosition,
+  LogSources,
+  ReadStamp,
+  SliceInfo,
+} from './engine.ts'
+import { foldTick } from './fold-tick.ts'
+import { imageFromSlices, nextImage } from './image.ts'
+import type { LiveCalls } from './live-protocol.ts'
+import { createGeneration, freezeGeneration, type LiveView, tailRows, viewKey } from './live-view.ts'
+import { LookupGather } from './lookup-gather.ts'
+import { soleStage } from './merged-relation.ts'
+import { type ReadSet, tablesOf } from './read-set.ts'
+import { readSql } from './read-sql.ts'
+import { readView } from './read-view.ts'
+import { sealView } from './seal.ts'
+import { TableStore } from './table-store.ts'
+import { TickSources } from './tick-source.ts'
+
+/** A new image is made when this many partial rows came since the last, or this share of its groups. */
+const IMAGE_ROWS_MIN = 50_000
+const IMAGE_ROWS_SHARE = 0.15
+/** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
+const BULK_BYTES = 4 << 20
+/** How long after a delta the tables for the next one are kept. */
+const DELTA_KEEP_MS = 30_000
+const VIEW_READS = 4
+
+type Listener = (progress: EngineProgress) => void
+
+export class LiveCore {
+  readonly #spec: EngineSpec
+  readonly #db: DuckDB
+  readonly #tickConnection: DuckDBConnection
+  readonly #imageConnection: DuckDBConnection
+  readonly #reads: ConnectionPool
+  readonly #tables: TableStore
+  readonly #tickSources: TickSources
+  readonly #streams: ReadonlyMap<string, StreamDef>
+  readonly #views = new Map<string, LiveView>()
+  readonly #between = new Serial()
+  readonly #images = new Serial()
+  readonly #gather = new LookupGather()
+  readonly #viewReads = new Semaphore(VIEW_READS)
+  readonly #heavyReads: Semaphore
+  readonly #onProgress: Listener
+  #serving: Readonly<Record<string, VersionId>>
+  #sources: LogSources
+  /** Reads over streams use files that the manifests name; they hold the manifests while they run. */
+  #sourceReads = new Map<LogSources, number>()
+  #pumping = false
+  #stopped = false
+  #ticks = 0
+  #threads = 1
+  #imageQueued = new Set<LiveView>()
+
+  private constructor(
+    spec: EngineSpec,
+    db: DuckDB,
+    connections: readonly DuckDBConnection[],
+    onProgress: Listener,
+  ) {
+    this.#spec = spec
+    this.#db = db
+    this.#tickConnection = must(connections[0], 'a connection for ticks')
+    this.#imageConnection = must(connections[1], 'a connection for images')
+    this.#reads = new ConnectionPool(() => db.connect())
+    const ddl = must(connections[2], 'a connection for tables')
+    this.#tables = new TableStore((sql) => run(ddl, sql))
+    this.#tickSources = new TickSources(spec.settings.scratchDir)
+    this.#streams = new Map(spec.streams.map((stream) => [stream.name, stream]))
+    this.#heavyReads = new Semaphore(spec.settings.heavyStatements)
+    this.#serving = spec.serving
+    this.#sources = spec.sources
+    this.#onProgress = onProgress
+  }
+
+  /** Opens DuckDB and loads the views' slices; those with a slice that does not check are left out and named. */
+  static async start(
+    spec: EngineSpec,
+    onProgress: Listener,
+  ): Promise<{ core: LiveCore; badSlices: SliceInfo[] }> {
+    rmSync(spec.settings.scratchDir, { recursive: true, force: true })
+    mkdirSync(spec.settings.scratchDir, { recursive: true })
+    const { memoryBytes, threads, scratchDir } = spec.settings
+    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir })
+    const connections = [await db.connect(), await db.connect(), await db.connect()]
+    const core = new LiveCore(spec, db, connections, onProgress)
+    const badSlices: SliceInfo[] = []
+    for (const view of spec.views) {
+      const bad = await slicesThatDoNotCheck(view.slices)
+      badSlices.push(...bad)
+      if (bad.length === 0) await core.#load(view)
+    }
+    await run(core.#tickConnection, 'SET threads = 1')
+    core.#report(0, 0)
+    core.#pump()
+    return { core, badSlices }
+  }
+
+  advance(log: LogManifest): void {
+    this.#sources = { ...this.#sources, log }
+    this.#pump()
+  }
+
+  async setSources(sources: LogSources): Promise<void> {
+    const old = [...this.#sourceReads.keys()]
+    // The durable cut may have moved on since the server wrote the message.
+    const log = sources.log.durable >= this.#sources.log.durable ? sources.log : this.#sources.log
+    await this.#between.run(async () => {
+      this.#sources = { lake: sources.lake, log: sources.log.durable >= log.durable ? sources.log : log }
+    })
+    while (old.some((held) => held !== this.#sources && this.#sourceReads.has(held))) await pause()
+    this.#pump()
+  }
+
+  async seal(request: LiveCalls['seal']['args']): Promise<LiveCalls['seal']['result']> {
+    const views = request.views.map(({ view, version }) => this.#live(view, version))
+    await this.#between.run(async () => {
+      for (const view of views) await freezeGeneration(this.#tables, view)
+    })
+    const sealed = await this.#images.run(async () => {
+      const results = []
+      for (const view of views) results.push(await sealView(this.#imageConnection, view, request.stagingDir))
+      return results
+    })
+    return sealed.filter((generation) => generation !== undefined)
+  }
+
+  async published(request: LiveCalls['published']['args']): Promise<undefined> {
+    const view = this.#live(request.view, request.version)
+    const old = view.readSet
+    await this.#between.run(async () => {
+      const rows = soleStage(view.spec.plan).kind === 'rows'
+      view.sealed = request.sealed
+      view.slices = request.slices
+      view.unsealed = view.unsealed.filter(
+        (generation) => generation.to === undefined || generation.to > request.sealed,
+      )
+      if (rows) {
+        const generations = view.readSet.generations.filter((generation) =>
+          view.unsealed.includes(generation),
+        )
+        view.previous = view.readSet
+        view.readSet = { ...view.readSet, slices: request.slices, generations }
+      }
+    })
+    if (view.readSet.image !== undefined && view.readSet.image.cut < request.sealed) this.#queueImage(view)
+    // The server deletes replaced slices after this answer: wait for the reads that still use them.
+    if (old.slices.length > 0) {
+      while (
+        this.#tables.held().some((held) => held.view === request.view && held.slices !== view.readSet.slices)
+      )
+        await pause()
+    }
+    await this.#sweep()
+  }
+
+  async addVersion(spec: EngineView): Promise<undefined> {
+    const bad = await slicesThatDoNotCheck(spec.slices)
+    if (bad.length > 0) {
+      throw new RefoldError(
+        'SLICE_CORRUPT',
+        `slice "${must(bad[0], 'a bad slice').path}" of view "${spec.view}" does not check`,
+      )
+    }
+    await this.#load(spec)
+    const view = this.#live(spec.view, spec.version)
+    this.#pump()
+    while (!this.#stopped && view.stalled === undefined && view.readSet.cut < this.#commonCut(view))
+      await pause()
+  }
+
+  async removeVersion(name: string, version: VersionId): Promise<undefined> {
+    await this.#between.run(async () => {
+      this.#views.delete(viewKey(name, version))
+    })
+    await this.#sweep()
+  }
+
+  async setServing(serving: Readonly<Record<string, VersionId>>): Promise<ReadStamp> {
+    this.#serving = serving
+    const views = Object.entries(serving).flatMap(
+      ([view, version]) => this.#views.get(viewKey(view, version)) ?? [],
+    )
+    this.#report(0, 0)
+    return this.#stamp(views.map((view) => view.readSet))
+  }
+
+  async skip(name: string, version: VersionId, position: EventPosition): Promise<undefined> {
+    const view = this.#live(name, version)
+    view.skipped.push(position)
+    view.stalled = undefined
+    view.retryAtMs = 0
+    this.#pump()
+  }
+
+  async read(request: LiveCalls['read']['args'], signal: AbortSignal): Promise<LiveCalls['read']['result']> {
+    const view = this.#serves(request.view, request.version)
+    const key = LookupGather.keyOf(view.spec.plan, request)
+    if (key !== undefined && Object.keys(request.where).length > 0) {
+      const queue = viewKey(view.spec.view, view.spec.version)
+      const answer = await this.#gather.read(queue, key, request, (read) =>
+        this.#reads.use((connection) => this.#held(view, (readSet) => read(readSet, connection))),
+      )
+      return { ...answer.rows, ...this.#stamp([answer.readSet]) }
+    }
+    return this.#viewReads.run(
+      () =>
+        this.#reads.use((connection) =>
+          this.#held(view, async (readSet) => ({
+            ...(await readView(connection, readSet, request, signal)),
+            ...this.#stamp([readSet]),
+          })),
+        ),
+      signal,
+    )
+  }
+
+  async sql(request: LiveCalls['sql']['args'], signal: AbortSignal): Promise<LiveCalls['sql']['result']> {
+    return this.#heavyReads.run(
+      () =>
+        this.#reads.use(async (connection) => {
+          const sources = this.#sources
+          this.#sourceReads.set(sources, (this.#sourceReads.get(sources) ?? 0) + 1)
+          const readSets = [...this.#servingViews()].map((view) => view.readSet)
+          try {
+            return await this.#tables.pinned(readSets, async () => {
+              const context = {
+                streams: this.#streams,
+                sources,
+                readSets,
+                scratchDir: this.#spec.settings.scratchDir,
+              }
+              const { rows, used } = await readSql(connection, context, request, signal)
+              const read = readSets.filter((readSet) => used.has(readSet.view))
+              return {
+                ...rows,
+                ...this.#stamp(
+                  read.length === 0 ? readSets : read,
+                  used.size === 0 || read.length < used.size ? sources.log.durable : undefined,
+                ),
+              }
+            })
+          } finally {
+            const left = (this.#sourceReads.get(sources) ?? 1) - 1
+            if (left === 0) this.#sourceReads.delete(sources)
+            else this.#sourceReads.set(sources, left)
+          }
+        }),
+      signal,
+    )
+  }
+
+  async delta(
+    request: LiveCalls['delta']['args'],
+    signal: AbortSignal,
+  ): Promise<LiveCalls['delta']['result']> {
+    const view = this.#serves(request.view)
+    view.deltaAskedMs = systemClock.monotonicMs()
+    const after = view.readSet
+    const to = Math.min(request.to ?? after.cut, after.cut)
+    const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)
+    const target = to === after.cut ? after : readSetAt(view, to)
+    const { statementTimeoutMs } = this.#spec.settings
+    return this.#viewReads.run(
+      () =>
+        this.#reads.use((connection) =>
+          this.#tables.pinned([before, target], async () => ({
+            ...(await viewDelta(connection, before, target, statementTimeoutMs)),
+            ...this.#stamp([target]),
+          })),
+        ),
+      signal,
+    )
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#between.run(async () => {})
+    this.#tickSources.close()
+    this.#db.close()
+  }
+
+  async #load(spec: EngineView): Promise<void> {
+    const stage = soleStage(spec.plan)
+    const image =
+      stage.kind === 'rows'
+        ? undefined
+        : await this.#images.run(() =>
+            imageFromSlices(this.#imageConnection, this.#tables, spec.view, stage, spec.slices, spec.sealed),
+          )
+    await this.#between.run(async () => {
+      const open = await createGeneration(this.#tables, spec, spec.sealed)
+      const readSet: ReadSet = {
+        view: spec.view,
+        version: spec.version,
+        plan: spec.plan,
+        cut: spec.sealed,
+        image,
+        generations: [open],
+        slices: stage.kind === 'rows' ? spec.slices : [],
+      }
+      this.#views.set(viewKey(spec.view, spec.version), {
+        spec,
+        readSet,
+        previous: undefined,
+        deltaAskedMs: undefined,
+        unsealed: [open],
+        sealed: spec.sealed,
+        slices: spec.slices,
+        stalled: undefined,
+        retryAtMs: 0,
+        skipped: [...spec.skipped],
+        unreportedSkips: [],
+      })
+    })
+  }
+
+  /** Ticks until every view that can go on stands at the durable cut. Never two at a time. */
+  #pump(): void {
+    if (this.#pumping || this.#stopped) return
+    this.#pumping = true
+    void this.#tickAll().finally(() => {
+      this.#pumping = false
+    })
+  }
+
+  async #tickAll(): Promise<void> {
+    let worked = true
+    while (worked && !this.#stopped) {
+      worked = await this.#between.run(() => this.#tick())
+      // Reads and messages get their turn between two ticks.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  /** One tick of the views that are furthest behind, no further than where the next ones stand. */
+  async #tick(): Promise<boolean> {
+    const now = systemClock.monotonicMs()
+    const behind = [...this.#views.values()].filter(
+      (view) => view.readSet.cut < this.#sources.log.durable && view.retryAtMs <= now,
+    )
+    if (behind.length === 0) return false
+    const from = Math.min(...behind.map((view) => view.readSet.cut))
+    const group = behind.filter((view) => view.readSet.cut === from)
+    const nextCut = Math.min(
+      ...behind.filter((view) => view.readSet.cut > from).map((view) => view.readSet.cut),
+    )
+    const source = await this.#tickSources.open(
+      this.#sources,
+      from,
+      Number.isFinite(nextCut) ? nextCut : undefined,
+    )
+    if (source === undefined) return false
+    await this.#useThreads(source.bytes > BULK_BYTES ? this.#spec.settings.threads : 1)
+    const context = {
+      connection: this.#tickConnection,
+      streams: this.#streams,
+      nowMs: () => systemClock.monotonicMs(),
+    }
+    await foldTick(context, group, source)
+    this.#ticks++
+    this.#report(systemClock.monotonicMs() - now, source.through - from)
+    for (const view of group) {
+      const image = view.readSet.image
+      if (image === undefined) continue
+      const waiting = view.readSet.generations.reduce((rows, generation) => rows + generation.rows, 0)
+      if (waiting > Math.max(IMAGE_ROWS_MIN, image.groups * IMAGE_ROWS_SHARE)) this.#queueImage(view)
+    }
+    return true
+  }
+
+  async #useThreads(threads: number): Promise<void> {
+    if (threads === this.#threads) return
+    this.#threads = threads
+    await run(this.#tickConnection, `SET threads = ${threads}`)
+  }
+
+  /** Makes the view's next image in the background, then swaps it in. */
+  #queueImage(view: LiveView): void {
+    if (this.#imageQueued.has(view)) return
+    this.#imageQueued.add(view)
+    void this.#images
+      .run(() => this.#makeImage(view))
+      .catch((error: unknown) => {
+        process.stderr.write(`refold engine: no new image for view "${view.spec.view}": ${String(error)}\n`)
+      })
+      .finally(() => this.#imageQueued.delete(view))
+  }
+
+  async #makeImage(view: LiveView): Promise<void> {
+    const stage = soleStage(view.spec.plan)
+    if (stage.kind === 'rows' || !this.#views.has(viewKey(view.spec.view, view.spec.version))) return
+    await this.#between.run(() => freezeGeneration(this.#tables, view))
+    const at = view.readSet
+    const frozen: ReadSet = {
+      ...at,
+      generations: at.generations.filter((generation) => generation.to !== undefined),
+    }
+    const cut = frozen.generations.at(-1)?.to
+    if (cut === undefined) return
+    const image = await this.#tables.pinned([frozen], () =>
+      nextImage(this.#imageConnection, this.#tables, stage, { ...frozen, cut }),
+    )
+    await this.#between.run(async () => {
+      const now = view.readSet
+      view.previous = now
+      view.readSet = {
+        ...now,
+        image,
+        generations: now.generations.filter(
+          (generation) => generation.to === undefined || generation.to > cut,
+        ),
+      }
+    })
+    await this.#sweep()
+  }
+
+  async #sweep(): Promise<void> {
+    await this.#between.run(async () => {
+      const now = systemClock.monotonicMs()
+      const used: string[] = []
+      for (const view of this.#views.values()) {
+        if (view.deltaAskedMs === undefined || now - view.deltaAskedMs > DELTA_KEEP_MS)
+          view.previous = undefined
+        used.push(...tablesOf(view.readSet), ...(view.previous === undefined ? [] : tablesOf(view.previous)))
+        used.push(...view.unsealed.flatMap((generation) => Object.values(generation.tables)))
+      }
+      await this.#tables.sweep(used)
+    })
+  }
+
+  #held<T>(view: LiveView, read: (readSet: ReadSet) => Promise<T>): Promise<T> {
+    const { readSet } = view
+    return this.#tables.pinned([readSet], () => read(readSet))
+  }
+
+  #live(view: string, version: VersionId): LiveView {
+    return must(
+      this.#views.get(viewKey(view, version)),
+      `version ${version} of view ${view} is in the engine`,
+    )
+  }
+
+  /** The version that answers for a view's name, or the one that the reader pins by the beginning of its hash. */
+  #serves(name: string, version?: string): LiveView {
+    const serving = this.#serving[name]
+    if (version === undefined || serving?.startsWith(version)) {
+      const view = serving === undefined ? undefined : this.#views.get(viewKey(name, serving))
+      if (view === undefined) throw new RefoldError('VIEW_BUILDING', `view "${name}" is being built`)
+      return view
+    }
+    for (const view of this.#views.values()) {
+      if (view.spec.view === name && view.spec.version.startsWith(version)) return view
+    }
+    throw new RefoldError('VERSION_UNKNOWN', `view "${name}" has no version "${version}" in the engine`)
+  }
+
+  *#servingViews(): Iterable<LiveView> {
+    for (const [name, version] of Object.entries(this.#serving)) {
+      const view = this.#views.get(viewKey(name, version))
+      if (view !== undefined) yield view
+    }
+  }
+
+  #stamp(readSets: readonly ReadSet[], cut?: CommitSeq): ReadStamp {
+    const stalled: Record<string, NonNullable<LiveView['stalled']>> = {}
+    for (const { view, version } of readSets) {
+      const stall = this.#views.get(viewKey(view, version))?.stalled
+      if (stall !== undefined) stalled[view] = stall
+    }
+    const going = readSets.filter((readSet) => stalled[readSet.view] === undefined)
+    const cuts = (going.length === 0 ? readSets : going).map((readSet) => readSet.cut)
+    return {
+      cut: Math.min(...cuts, cut ?? Number.POSITIVE_INFINITY),
+      versions: Object.fromEntries(readSets.map((readSet) => [readSet.view, readSet.version])),
+      stalled,
+    }
+  }
+
+  /** The least cut of the views that go on, beside one. */
+  #commonCut(except?: LiveView): CommitSeq {
+    const cuts = [...this.#views.values()]
+      .filter((view) => view !== except && view.stalled === undefined)
+      .map((view) => view.readSet.cut)
+    return cuts.length === 0 ? this.#sources.log.durable : Math.min(...cuts)
+  }
+
+  #report(tickMs: number, commits: number): void {
+    const views = [...this.#views.values()]
+    const skipped = views.flatMap((view) =>
+      view.unreportedSkips
+        .splice(0)
+        .map((stall) => ({ view: view.spec.view, version: view.spec.version, stall })),
+    )
+    this.#onProgress({
+      cut: this.#commonCut(),
+      views: views.map((view) => ({
+        view: view.spec.view,
+        version: view.spec.version,
+        cut: view.readSet.cut,
+        ...(view.stalled === undefined ? {} : { stalled: view.stalled }),
+        tailRows: tailRows(view),
+        groups: view.readSet.image?.groups ?? 0,
+      })),
+      ticks: this.#ticks,
+      tickMs,
+      events: commits,
+      skipped,
+    })
+  }
+}
+
+/** The read set as it was at an earlier cut, as far as its tables are still there. */
+function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
+  for (const readSet of [view.readSet, view.previous]) {
+    if (readSet === undefined || cut > readSet.cut) continue
+    const base =
+      soleStage(readSet.plan).kind === 'rows'
+        ? (readSet.generations[0]?.from ?? 0)
+        : (readSet.image?.cut ?? 0)
+    if (base <= cut) return { ...readSet, cut }
+  }
+  throw new RefoldError(
+    'DELTA_TOO_OLD',
+    `the changes of view "${view.spec.view}" since cut ${cut} are no longer kept`,
+  )
+}
+
+async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<SliceInfo[]> {
+  const bad: SliceInfo[] = []
+  for (const slice of slices) if ((await checksumOf(slice.path)) !== slice.checksum) bad.push(slice)
+  return bad
+}
+
+async function checksumOf(path: string): Promise<number | undefined> {
+  try {
+    let checksum = 0
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
+      checksum = crc32(chunk as Buffer, checksum)
+    return checksum
+  } catch {
+    return undefined
+  }
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 2))
+}

@@ -1,0 +1,75 @@
+/**
+ * One version of one view in the live engine: its current read set and what hangs on it. Mutable, and changed only by
+ * the tick loop (`fold-tick.ts`), by a new image (`image.ts`), by a seal (`seal.ts`) and by `published`, each between
+ * two ticks; everybody else takes the read set of the moment and reads that.
+ */
+
+import type { CommitSeq } from '../model/cut.ts'
+import { partColumns, partNames } from '../plan/queries.ts'
+import { must } from '../std/assert.ts'
+import type { EngineView, EventPosition, SliceInfo, StallInfo } from './engine.ts'
+import { soleStage } from './merged-relation.ts'
+import type { Generation, ReadSet } from './read-set.ts'
+import type { TableStore } from './table-store.ts'
+
+export interface LiveView {
+  readonly spec: EngineView
+  readSet: ReadSet
+  /** The read set before the last image, kept while somebody asks for deltas that begin before it. */
+  previous: ReadSet | undefined
+  /** When a delta was last asked for, monotonic ms; undefined: never. */
+  deltaAskedMs: number | undefined
+  /** Generations that no published slice holds yet, in order; the last one is open. */
+  unsealed: Generation[]
+  sealed: CommitSeq
+  slices: readonly SliceInfo[]
+  stalled: StallInfo | undefined
+  /** Monotonic ms before which a stall is not tried again; Infinity: only after a skip. */
+  retryAtMs: number
+  skipped: EventPosition[]
+  /** Skips not yet reported to the server. */
+  unreportedSkips: StallInfo[]
+}
+
+export function viewKey(view: string, version: string): string {
+  return `${view}@${version}`
+}
+
+/** The generation that ticks append to. */
+export function openGeneration(view: LiveView): Generation {
+  return must(view.readSet.generations.at(-1), 'a live view has an open generation')
+}
+
+/** Creates the tables of a new open generation after `from`. */
+export async function createGeneration(
+  tables: TableStore,
+  spec: EngineView,
+  from: CommitSeq,
+): Promise<Generation> {
+  const stage = soleStage(spec.plan)
+  const names: Record<string, string> = {}
+  for (const part of partNames(stage)) {
+    const columns = partColumns(stage, part)
+    names[part] = await tables.create(`${spec.view}_${part}`, [...columns, { name: '_cut', type: 'BIGINT' }])
+  }
+  return { from, to: undefined, tables: names, rows: 0 }
+}
+
+/**
+ * Freezes the open generation at the view's cut and opens the next. Must run between two ticks. An empty generation
+ * is left open: there is nothing to freeze.
+ */
+export async function freezeGeneration(tables: TableStore, view: LiveView): Promise<void> {
+  const open = openGeneration(view)
+  const { cut } = view.readSet
+  if (open.rows === 0) return
+  const next = await createGeneration(tables, view.spec, cut)
+  open.to = cut
+  view.unsealed.push(next)
+  view.readSet = { ...view.readSet, generations: [...view.readSet.generations, next] }
+}
+
+/** Partial rows in memory that no slice holds yet. */
+export function tailRows(view: LiveView): number {
+  return view.unsealed.reduce((rows, generation) => rows + generation.rows, 0)
+}

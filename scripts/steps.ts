@@ -102,8 +102,7 @@ function note(reports: Map<string, FileReport>, event: Outcome): void {
   const report = reportOf(reports, data.file)
   if (event.type === 'test:fail' && data.todo === undefined) {
     const cause = data.details.error?.cause
-    const shown =
-      cause instanceof Error ? (cause.stack ?? cause.message) : String(cause ?? data.details.error)
+    const shown = shownError(cause instanceof Error ? cause : (data.details.error ?? new Error('failed')))
     // A suite fails because a test in it did, and that one is shown already.
     if (data.details.type === 'suite' && /subtests? failed/.test(shown)) return
     report.failures.push(`${data.name}\n${shown.replace(/^/gm, '      ')}`)
@@ -115,6 +114,12 @@ function note(reports: Map<string, FileReport>, event: Outcome): void {
     return
   }
   if (data.details.type !== 'suite') report.passed += 1
+}
+
+/** The stack without the runner's own frames. */
+function shownError(error: Error): string {
+  const lines = (error.stack ?? error.message).split('\n')
+  return lines.filter((line) => !/^\s+at .*\(?node:internal/.test(line)).join('\n')
 }
 
 function printFile(

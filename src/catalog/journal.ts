@@ -1,0 +1,82 @@
+/**
+ * The cut journal (which cut stood at which time, and which versions answered) and the audit (who did what).
+ * Functions over the catalog; no state here. The journal is what later says "as reported then": it gets an entry
+ * about every second while events flow, and one inside each transaction that publishes something.
+ */
+
+import type { CommitSeq, VersionId } from '../model/cut.ts'
+import type { JsonValue } from '../model/schema.ts'
+import type { Catalog } from './open-catalog.ts'
+
+export interface CutEntry {
+  readonly timeMs: number
+  readonly cut: CommitSeq
+  readonly versions: Readonly<Record<string, VersionId>>
+  readonly what: string
+}
+
+export interface AuditEntry {
+  readonly timeMs: number
+  readonly what: string
+  readonly details: JsonValue
+}
+
+/** One entry by itself, for the steady rhythm. */
+export function recordCut(catalog: Catalog, cut: CommitSeq): void {
+  catalog.transaction('record-cut', () => appendCut(catalog, cut, 'tick'))
+}
+
+/** One entry as a part of the caller's transaction. */
+export function appendCut(catalog: Catalog, cut: CommitSeq, what: string): void {
+  const pointers = catalog.all('SELECT view, version FROM pointers ORDER BY view')
+  const versions = JSON.stringify(Object.fromEntries(pointers.map((row) => [row.view, row.version])))
+  catalog.run('INSERT INTO version_sets (versions) VALUES (?) ON CONFLICT DO NOTHING', versions)
+  catalog.run(
+    `INSERT INTO cuts (time_ms, cut, version_set, what)
+     VALUES (?, ?, (SELECT id FROM version_sets WHERE versions = ?), ?)`,
+    catalog.clock.nowMs(),
+    cut,
+    versions,
+    what,
+  )
+}
+
+/** The newest entries, oldest first. */
+export function cuts(catalog: Catalog, limit: number): readonly CutEntry[] {
+  return catalog
+    .all(
+      `SELECT time_ms, cut, versions, what FROM cuts JOIN version_sets ON version_sets.id = version_set
+       ORDER BY cuts.id DESC LIMIT ?`,
+      limit,
+    )
+    .map((row) => ({
+      timeMs: Number(row.time_ms),
+      cut: Number(row.cut),
+      versions: JSON.parse(String(row.versions)) as CutEntry['versions'],
+      what: String(row.what),
+    }))
+    .reverse()
+}
+
+export function recordAudit(catalog: Catalog, what: string, details: JsonValue): void {
+  catalog.transaction('record-audit', () => {
+    catalog.run(
+      'INSERT INTO audit (time_ms, what, details) VALUES (?, ?, ?)',
+      catalog.clock.nowMs(),
+      what,
+      JSON.stringify(details),
+    )
+  })
+}
+
+/** The newest entries, oldest first. */
+export function audit(catalog: Catalog, limit: number): readonly AuditEntry[] {
+  return catalog
+    .all('SELECT time_ms, what, details FROM audit ORDER BY id DESC LIMIT ?', limit)
+    .map((row) => ({
+      timeMs: Number(row.time_ms),
+      what: String(row.what),
+      details: JSON.parse(String(row.details)) as JsonValue,
+    }))
+    .reverse()
+}

@@ -1,0 +1,146 @@
+/**
+ * The lake's manifest and the dead letters of the commits it holds. Functions over the catalog; no state here.
+ * Files, the cut that the lake reaches and the dead letters of the same commits are published in one transaction,
+ * so that an event or a dead letter is found exactly once, in the lake's part or in the hot log's.
+ */
+
+import { isAbsolute, join, relative } from 'node:path'
+import type { CommitSeq, Offset } from '../model/cut.ts'
+import { assert } from '../std/assert.ts'
+import { appendCut } from './journal.ts'
+import type { Catalog, SqlRow } from './open-catalog.ts'
+
+/** A file of the lake (`lake/types.ts` has the same shape). */
+export interface LakeFileRow {
+  readonly stream: string
+  readonly from: CommitSeq
+  readonly to: CommitSeq
+  /** Absolute; stored relative to the data folder. */
+  readonly path: string
+  readonly rows: number
+  readonly bytes: number
+  readonly checksum: number
+  readonly offsets: readonly { readonly from: Offset; readonly to: Offset }[]
+  readonly fields: readonly string[]
+}
+
+export interface DeadLetterRow {
+  readonly commit: CommitSeq
+  readonly timeMs: number
+  readonly stream: string
+  readonly index: number
+  readonly code: string
+  readonly reason: string
+  readonly place: string
+  readonly raw: string
+}
+
+export interface LakePublication {
+  readonly files: readonly LakeFileRow[]
+  /** The lake holds every event up to this cut afterwards. */
+  readonly through: CommitSeq
+  /** Dead letters of the commits that the publication adds. */
+  readonly deadLetters: readonly DeadLetterRow[]
+}
+
+export function publishLake(catalog: Catalog, publication: LakePublication): void {
+  const { files, through, deadLetters } = publication
+  const now = catalog.clock.nowMs()
+  catalog.transaction('publish-lake', () => {
+    const before = lakeManifest(catalog).through
+    assert(through > before, `the lake grows from cut ${before}`)
+    for (const file of files) {
+      assert(
+        file.from >= before && file.to <= through,
+        `lake file "${file.path}" lies in the range published`,
+      )
+      insertFile(catalog, file, now)
+    }
+    for (const letter of deadLetters) {
+      assert(letter.commit > before && letter.commit <= through, 'a dead letter lies in the range published')
+      insertDeadLetter(catalog, letter)
+    }
+    catalog.run('UPDATE lake SET through_cut = ?', through)
+    appendCut(catalog, through, 'lake')
+  })
+}
+
+export function lakeManifest(catalog: Catalog): {
+  readonly through: CommitSeq
+  readonly files: readonly LakeFileRow[]
+} {
+  const through = Number(catalog.get('SELECT through_cut FROM lake')?.through_cut ?? 0)
+  const files = catalog
+    .all('SELECT * FROM lake_files ORDER BY stream, from_cut')
+    .map((row) => toFile(catalog, row))
+  return { through, files }
+}
+
+/** Sealed dead letters, oldest first. */
+export function deadLetters(catalog: Catalog, limit: number): readonly DeadLetterRow[] {
+  return catalog.all('SELECT * FROM dead_letters ORDER BY id DESC LIMIT ?', limit).map(toDeadLetter).reverse()
+}
+
+export function countDeadLetters(catalog: Catalog): number {
+  return Number(catalog.get('SELECT count(*) AS n FROM dead_letters')?.n ?? 0)
+}
+
+function insertFile(catalog: Catalog, file: LakeFileRow, now: number): void {
+  catalog.run(
+    `INSERT INTO lake_files
+       (path, stream, from_cut, to_cut, rows, bytes, checksum, offsets, fields, published_ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    isAbsolute(file.path) ? relative(catalog.folder, file.path) : file.path,
+    file.stream,
+    file.from,
+    file.to,
+    file.rows,
+    file.bytes,
+    file.checksum,
+    JSON.stringify(file.offsets),
+    JSON.stringify(file.fields),
+    now,
+  )
+}
+
+function insertDeadLetter(catalog: Catalog, letter: DeadLetterRow): void {
+  catalog.run(
+    `INSERT INTO dead_letters (commit_seq, time_ms, stream, event_index, code, reason, place, raw)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    letter.commit,
+    letter.timeMs,
+    letter.stream,
+    letter.index,
+    letter.code,
+    letter.reason,
+    letter.place,
+    letter.raw,
+  )
+}
+
+function toFile(catalog: Catalog, row: SqlRow): LakeFileRow {
+  return {
+    stream: String(row.stream),
+    from: Number(row.from_cut),
+    to: Number(row.to_cut),
+    path: join(catalog.folder, String(row.path)),
+    rows: Number(row.rows),
+    bytes: Number(row.bytes),
+    checksum: Number(row.checksum),
+    offsets: JSON.parse(String(row.offsets)) as LakeFileRow['offsets'],
+    fields: JSON.parse(String(row.fields)) as LakeFileRow['fields'],
+  }
+}
+
+function toDeadLetter(row: SqlRow): DeadLetterRow {
+  return {
+    commit: Number(row.commit_seq),
+    timeMs: Number(row.time_ms),
+    stream: String(row.stream),
+    index: Number(row.event_index),
+    code: String(row.code),
+    reason: String(row.reason),
+    place: String(row.place),
+    raw: String(row.raw),
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The catalog's layout, as the list of steps that lead to it. Step n brings a catalog of format n-1 to format n
+ * (`PRAGMA user_version`). A step that was released is never edited; a change is a new step. No state.
+ */
+
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+  -- Streams as first started, and every schema since. Partitions never change.
+  CREATE TABLE streams (
+    name TEXT PRIMARY KEY, partitions INTEGER NOT NULL, created_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE TABLE schemas (
+    stream TEXT NOT NULL REFERENCES streams (name),
+    since_cut INTEGER NOT NULL,
+    def TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    PRIMARY KEY (stream, since_cut)
+  ) STRICT;
+
+  -- A version's plan is kept, so that it goes on answering after the project's file has changed.
+  CREATE TABLE versions (
+    view TEXT NOT NULL,
+    version TEXT NOT NULL,
+    sql TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    on_error TEXT NOT NULL CHECK (on_error IN ('stall', 'skip')),
+    state TEXT NOT NULL CHECK (state IN ('building', 'live', 'retired', 'failed')),
+    sealed_cut INTEGER NOT NULL DEFAULT 0,
+    reason TEXT,
+    created_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (view, version)
+  ) STRICT;
+  CREATE TABLE pointers (
+    view TEXT PRIMARY KEY,
+    version TEXT NOT NULL,
+    cut INTEGER NOT NULL,
+    moved_ms INTEGER NOT NULL,
+    FOREIGN KEY (view, version) REFERENCES versions (view, version)
+  ) STRICT;
+
+  CREATE TABLE slices (
+    path TEXT PRIMARY KEY,
+    view TEXT NOT NULL,
+    version TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    part TEXT NOT NULL,
+    from_cut INTEGER NOT NULL,
+    to_cut INTEGER NOT NULL CHECK (to_cut >= from_cut),
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    published_ms INTEGER NOT NULL,
+    FOREIGN KEY (view, version) REFERENCES versions (view, version)
+  ) STRICT;
+  CREATE INDEX slices_of_version ON slices (view, version, from_cut);
+
+  CREATE TABLE lake_files (
+    path TEXT PRIMARY KEY,
+    stream TEXT NOT NULL,
+    from_cut INTEGER NOT NULL,
+    to_cut INTEGER NOT NULL CHECK (to_cut > from_cut),
+    rows INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    offsets TEXT NOT NULL,
+    fields TEXT NOT NULL,
+    published_ms INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX lake_files_of_stream ON lake_files (stream, from_cut);
+  CREATE TABLE lake (one INTEGER PRIMARY KEY CHECK (one = 1), through_cut INTEGER NOT NULL) STRICT;
+  INSERT INTO lake (one, through_cut) VALUES (1, 0);
+
+  -- Which cut stood when, and which versions answered. Version sets repeat, so they are kept once.
+  CREATE TABLE version_sets (id INTEGER PRIMARY KEY, versions TEXT NOT NULL UNIQUE) STRICT;
+  CREATE TABLE cuts (
+    id INTEGER PRIMARY KEY,
+    time_ms INTEGER NOT NULL,
+    cut INTEGER NOT NULL,
+    version_set INTEGER NOT NULL REFERENCES version_sets (id),
+    what TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX cuts_by_time ON cuts (time_ms);
+
+  CREATE TABLE audit (
+    id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, what TEXT NOT NULL, details TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE skipped (
+    view TEXT NOT NULL,
+    version TEXT NOT NULL,
+    commit_seq INTEGER NOT NULL,
+    event_index INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    partition INTEGER NOT NULL,
+    event_offset INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    time_ms INTEGER NOT NULL,
+    PRIMARY KEY (view, version, commit_seq, event_index)
+  ) STRICT;
+
+  -- Dead letters of commits that the lake holds; younger ones are lines of the hot log.
+  CREATE TABLE dead_letters (
+    id INTEGER PRIMARY KEY,
+    commit_seq INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    stream TEXT NOT NULL,
+    event_index INTEGER NOT NULL,
+    code TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    place TEXT NOT NULL,
+    raw TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX dead_letters_of_stream ON dead_letters (stream, commit_seq);
+  `,
+]

@@ -1,0 +1,144 @@
+/**
+ * Published slices. Functions over the catalog; no state here.
+ *
+ * The invariant that every publication is checked against, inside its own transaction: for each part of a version
+ * the ranges of its slices, in order, start at cut 0, share their borders and end at the version's sealed cut. So a
+ * gap or an overlap cannot be published, whoever made the files.
+ */
+
+import { isAbsolute, join, relative } from 'node:path'
+import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
+import { assert } from '../std/assert.ts'
+import { appendCut } from './journal.ts'
+import type { Catalog, SqlRow } from './open-catalog.ts'
+
+/** A slice as the engine describes it (`engine/engine.ts` has the same shape). */
+export interface SliceRow extends CommitRange {
+  readonly view: string
+  readonly version: VersionId
+  readonly stage: string
+  readonly part: string
+  /** Absolute; stored relative to the data folder. */
+  readonly path: string
+  readonly rows: number
+  readonly bytes: number
+  readonly checksum: number
+}
+
+export interface SlicePublication {
+  readonly view: string
+  readonly version: VersionId
+  /** Paths of the slices that the new ones take the place of; none for a seal. */
+  readonly replaced: readonly string[]
+  readonly added: readonly SliceRow[]
+  /** Cut that the version's slices reach afterwards. */
+  readonly sealed: CommitSeq
+  /** Why, for the journal. */
+  readonly what: 'seal' | 'compact' | 'fold' | 'refold'
+}
+
+/** Swaps slices of one version in one transaction. */
+export function publishSlices(catalog: Catalog, publication: SlicePublication): void {
+  const { view, version, sealed } = publication
+  catalog.transaction('publish-slices', () => {
+    for (const path of publication.replaced) {
+      const changed = catalog.run(
+        'DELETE FROM slices WHERE path = ? AND view = ? AND version = ?',
+        toStored(catalog, path),
+        view,
+        version,
+      )
+      assert(changed === 1, `replaced slice "${path}" is published for view "${view}"`)
+    }
+    for (const slice of publication.added) insertSlice(catalog, publication, slice)
+    const changed = catalog.run(
+      'UPDATE versions SET sealed_cut = ?, changed_ms = ? WHERE view = ? AND version = ?',
+      sealed,
+      catalog.clock.nowMs(),
+      view,
+      version,
+    )
+    assert(changed === 1, `version "${version}" of view "${view}" exists`)
+    checkRanges(slicesOf(catalog, view, version), sealed)
+    appendCut(catalog, sealed, publication.what)
+  })
+}
+
+/** Slices of a version by part and range. */
+export function slicesOf(catalog: Catalog, view: string, version: VersionId): readonly SliceRow[] {
+  return catalog
+    .all(
+      'SELECT * FROM slices WHERE view = ? AND version = ? ORDER BY stage, part, from_cut, to_cut',
+      view,
+      version,
+    )
+    .map((row) => toSlice(catalog, row))
+}
+
+export function allSlices(catalog: Catalog): readonly SliceRow[] {
+  return catalog
+    .all('SELECT * FROM slices ORDER BY view, version, stage, part, from_cut, to_cut')
+    .map((row) => toSlice(catalog, row))
+}
+
+/** Forgets all slices of a version and gives them back, so that their files can be deleted. */
+export function dropSlices(catalog: Catalog, view: string, version: VersionId): readonly SliceRow[] {
+  return catalog.transaction('drop-slices', () => {
+    const dropped = slicesOf(catalog, view, version)
+    catalog.run('DELETE FROM slices WHERE view = ? AND version = ?', view, version)
+    catalog.run('UPDATE versions SET sealed_cut = 0 WHERE view = ? AND version = ?', view, version)
+    return dropped
+  })
+}
+
+function insertSlice(catalog: Catalog, publication: SlicePublication, slice: SliceRow): void {
+  const { view, version } = publication
+  assert(slice.view === view && slice.version === version, `slice "${slice.path}" belongs to view "${view}"`)
+  catalog.run(
+    `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, published_ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    toStored(catalog, slice.path),
+    view,
+    version,
+    slice.stage,
+    slice.part,
+    slice.from,
+    slice.to,
+    slice.rows,
+    slice.bytes,
+    slice.checksum,
+    catalog.clock.nowMs(),
+  )
+}
+
+function checkRanges(slices: readonly SliceRow[], sealed: CommitSeq): void {
+  const reached = new Map<string, CommitSeq>()
+  for (const slice of slices) {
+    const part = `${slice.stage}.${slice.part}`
+    const before = reached.get(part) ?? 0
+    assert(slice.from === before, `slices of part "${part}" leave no gap and do not overlap at cut ${before}`)
+    assert(slice.to > slice.from, `slice "${slice.path}" covers a range`)
+    reached.set(part, slice.to)
+  }
+  for (const [part, to] of reached) assert(to === sealed, `slices of part "${part}" reach cut ${sealed}`)
+  assert(reached.size > 0 || sealed === 0, `a version sealed at cut ${sealed} has slices`)
+}
+
+function toStored(catalog: Catalog, path: string): string {
+  return isAbsolute(path) ? relative(catalog.folder, path) : path
+}
+
+function toSlice(catalog: Catalog, row: SqlRow): SliceRow {
+  return {
+    view: String(row.view),
+    version: String(row.version),
+    stage: String(row.stage),
+    part: String(row.part),
+    path: join(catalog.folder, String(row.path)),
+    from: Number(row.from_cut),
+    to: Number(row.to_cut),
+    rows: Number(row.rows),
+    bytes: Number(row.bytes),
+    checksum: Number(row.checksum),
+  }
+}

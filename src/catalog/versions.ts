@@ -1,0 +1,156 @@
+/**
+ * Versions of views and the pointers that say which one answers. Functions over the catalog; no state here.
+ *
+ * A version is born `building` (or `live` when there is nothing to fold), becomes `live` when a pointer moves to
+ * it, and ends `retired` or `failed`. Moving pointers, the states that follow from it and the journal entry are one
+ * transaction: a reader of the catalog sees the cutover of all named views or of none.
+ */
+
+import type { CommitSeq, VersionId } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { ViewPlan } from '../plan/plan.ts'
+import { appendCut } from './journal.ts'
+import type { Catalog, SqlRow } from './open-catalog.ts'
+
+export type VersionState = 'building' | 'live' | 'retired' | 'failed'
+
+export interface VersionRow {
+  readonly view: string
+  readonly version: VersionId
+  readonly sql: string
+  readonly plan: ViewPlan
+  readonly onError: 'stall' | 'skip'
+  readonly state: VersionState
+  /** Cut that its slices reach. */
+  readonly sealed: CommitSeq
+  readonly reason: string | null
+  readonly createdMs: number
+}
+
+export interface NewVersion {
+  readonly view: string
+  readonly version: VersionId
+  readonly sql: string
+  readonly plan: ViewPlan
+  readonly onError: 'stall' | 'skip'
+}
+
+export type Serving = Readonly<Record<string, VersionId>>
+
+/** Adds a version as `building`. One that was retired or failed begins again from nothing; one that is there stays. */
+export function addVersion(catalog: Catalog, added: NewVersion): VersionRow {
+  const now = catalog.clock.nowMs()
+  return catalog.transaction('add-version', () => {
+    catalog.run(
+      `INSERT INTO versions (view, version, sql, plan, on_error, state, created_ms, changed_ms)
+       VALUES (?1, ?2, ?3, ?4, ?5, 'building', ?6, ?6)
+       ON CONFLICT (view, version) DO UPDATE SET
+         plan = excluded.plan, on_error = excluded.on_error, changed_ms = excluded.changed_ms, reason = NULL,
+         state = CASE WHEN state IN ('retired', 'failed') THEN 'building' ELSE state END`,
+      added.view,
+      added.version,
+      added.sql,
+      JSON.stringify(added.plan),
+      added.onError,
+      now,
+    )
+    const row = readVersion(catalog, added.view, added.version)
+    if (row === undefined) throw new Error(`version "${added.version}" of view "${added.view}" vanished`)
+    return row
+  })
+}
+
+export function readVersion(catalog: Catalog, view: string, version: VersionId): VersionRow | undefined {
+  const row = catalog.get('SELECT * FROM versions WHERE view = ? AND version = ?', view, version)
+  return row === undefined ? undefined : toVersion(row)
+}
+
+/** Versions in the order in which they were created. */
+export function versions(catalog: Catalog): readonly VersionRow[] {
+  return catalog.all('SELECT * FROM versions ORDER BY created_ms, view, version').map(toVersion)
+}
+
+/** View → version that answers for it. */
+export function serving(catalog: Catalog): Serving {
+  const rows = catalog.all('SELECT view, version FROM pointers ORDER BY view')
+  return Object.fromEntries(rows.map((row) => [String(row.view), String(row.version)]))
+}
+
+/** Moves the pointers of all these views at once; the versions that answered before become retired. */
+export function moveServing(catalog: Catalog, moves: Serving, cut: CommitSeq): void {
+  const now = catalog.clock.nowMs()
+  catalog.transaction('move-serving', () => {
+    for (const [view, version] of Object.entries(moves)) {
+      catalog.run(
+        `UPDATE versions SET state = 'retired', changed_ms = ?
+         WHERE view = ? AND version <> ? AND state = 'live'`,
+        now,
+        view,
+        version,
+      )
+      const changed = catalog.run(
+        `UPDATE versions SET state = 'live', reason = NULL, changed_ms = ? WHERE view = ? AND version = ?`,
+        now,
+        view,
+        version,
+      )
+      if (changed !== 1) {
+        throw new RefoldError('VERSION_UNKNOWN', `view "${view}" has no version "${version}"`)
+      }
+      catalog.run(
+        `INSERT INTO pointers (view, version, cut, moved_ms) VALUES (?, ?, ?, ?)
+         ON CONFLICT (view) DO UPDATE
+         SET version = excluded.version, cut = excluded.cut, moved_ms = excluded.moved_ms`,
+        view,
+        version,
+        cut,
+        now,
+      )
+    }
+    appendCut(catalog, cut, 'serving')
+  })
+}
+
+/** A version that no longer answers; when the view's pointer stands on it, the view is gone with it. */
+export function retireVersion(catalog: Catalog, view: string, version: VersionId, cut: CommitSeq): void {
+  catalog.transaction('retire-version', () => {
+    catalog.run('DELETE FROM pointers WHERE view = ? AND version = ?', view, version)
+    setState(catalog, view, version, 'retired', null)
+    appendCut(catalog, cut, 'retired')
+  })
+}
+
+export function failVersion(catalog: Catalog, view: string, version: VersionId, reason: string): void {
+  catalog.transaction('fail-version', () => setState(catalog, view, version, 'failed', reason))
+}
+
+function setState(
+  catalog: Catalog,
+  view: string,
+  version: VersionId,
+  state: VersionState,
+  reason: string | null,
+): void {
+  catalog.run(
+    'UPDATE versions SET state = ?, reason = ?, changed_ms = ? WHERE view = ? AND version = ?',
+    state,
+    reason,
+    catalog.clock.nowMs(),
+    view,
+    version,
+  )
+}
+
+function toVersion(row: SqlRow): VersionRow {
+  return {
+    view: String(row.view),
+    version: String(row.version),
+    sql: String(row.sql),
+    plan: JSON.parse(String(row.plan)) as ViewPlan,
+    onError: row.on_error === 'skip' ? 'skip' : 'stall',
+    state: String(row.state) as VersionState,
+    sealed: Number(row.sealed_cut),
+    reason: row.reason === null ? null : String(row.reason),
+    createdMs: Number(row.created_ms),
+  }
+}

@@ -211,12 +211,6 @@ export const errorTable = {
     'A view or a table has no such column.',
     'Look at its columns: `refold explain VIEW`.',
   ),
-  VERSION_UNKNOWN: row(
-    404,
-    false,
-    'A view has no such version.',
-    'Look at the versions with `SELECT * FROM refold.versions`.',
-  ),
   SLICE_CORRUPT: row(
     500,
     true,
@@ -228,6 +222,12 @@ export const errorTable = {
     false,
     'The changes since that cut are no longer kept.',
     'Read the view again, and follow its changes from the cut of that answer.',
+  ),
+  JOB_FAILED: row(
+    503,
+    true,
+    'A worker process ended before its job was done.',
+    'Nothing was published; the job is tried again. See the log lines around it.',
   ),
   ENGINE_UNAVAILABLE: row(
     503,

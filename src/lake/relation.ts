@@ -1,0 +1,223 @@
+/**
+ * Relations over the files of the log and the lake, as SQL text for DuckDB. Pure functions, no state.
+ *
+ * All of them give the same columns in the same order: the fields asked for, typed by the schema, with defaults
+ * applied; then, when `system` is asked for, `_partition`, `_offset`, `_commit`, `_index` and `_ingested_at`.
+ *
+ * `logRelation` is the one reader over cold and hot: it hands over at the lake's cut, from Parquet at or before it
+ * to hot segments after it, so an event that is in both for a while (sealed, segment not yet deleted) is read once.
+ * A NULL in a raw column means "missing or null"; a default stands only where null is not allowed, so filling a
+ * default into NULL is exact.
+ */
+
+import type { LogManifest } from '../log/types.ts'
+import type { CommitRange } from '../model/cut.ts'
+import { type Field, quoteIdentifier, quoteLiteral, type StreamDef, sqlType } from '../model/schema.ts'
+import { must } from '../std/assert.ts'
+import { typedField } from './default-values.ts'
+import type { LakeFile, LakeManifest } from './types.ts'
+
+export interface RelationOptions {
+  /** Adds the five system columns. */
+  readonly system?: boolean
+  /** Events to leave out. */
+  readonly skipped?: readonly { readonly commit: number; readonly index: number }[]
+  /** `false` gives the values as they were sent, without defaults. */
+  readonly defaults?: boolean
+  /**
+   * A relation with the columns "commit" and "t" (ingest time in ms) for the hot files. Without it the header lines
+   * in the files are read for it, at the cost of a second pass.
+   */
+  readonly commitTimes?: string
+}
+
+export interface LogRelationOptions extends RelationOptions {
+  /** A copy of the open segment's durable bytes; the open segment itself may end within a line. */
+  readonly openSegment?: string
+}
+
+export const systemColumns = [
+  { name: '_partition', type: 'INTEGER' },
+  { name: '_offset', type: 'BIGINT' },
+  { name: '_commit', type: 'BIGINT' },
+  { name: '_index', type: 'INTEGER' },
+  { name: '_ingested_at', type: 'TIMESTAMP' },
+] as const
+
+/** Bytes of a line that DuckDB accepts; its buffers are twice as large, so this also decides how files are shared. */
+const LINE_BYTES_MAX = 16 * 1024 * 1024
+
+/** Events of a stream in NDJSON files of the log, whole or cut out at line ends. Other lines are passed over. */
+export function hotRelation(
+  stream: StreamDef,
+  fields: readonly string[] | 'all',
+  files: readonly string[],
+  range?: CommitRange,
+  options: RelationOptions = {},
+): string {
+  const selected = selectFields(stream, fields)
+  if (files.length === 0) return emptyRelation(selected, options)
+  const value = quoteIdentifier(stream.name)
+  const columns = selected.map(
+    (field) =>
+      `${typedField(`${value}.${quoteIdentifier(field.name)}`, field, options)} AS ${quoteIdentifier(field.name)}`,
+  )
+  const system = options.system ? ['p AS _partition', 'o AS _offset', 'c AS _commit', 'i AS _index'] : []
+  const conditions = [
+    `${value} IS NOT NULL`,
+    ...rangeConditions('c', range),
+    ...skipConditions('c', 'i', options),
+  ]
+  const time = options.system ? ', make_timestamp_ms(t) AS _ingested_at' : ''
+  return (
+    `SELECT ${selectList([...columns, ...system])}${time} FROM ${readLines(files, { ...eventColumns, [stream.name]: structOf(stream, selected) })}` +
+    (options.system ? ` JOIN (${options.commitTimes ?? commitTimes(files)}) ON "commit" = c` : '') +
+    ` WHERE ${conditions.join(' AND ')}`
+  )
+}
+
+/** Events of a stream in Parquet files of the lake; a field that a file does not have yet is missing in its events. */
+export function lakeRelation(
+  stream: StreamDef,
+  fields: readonly string[] | 'all',
+  files: readonly LakeFile[],
+  range?: CommitRange,
+  options: RelationOptions = {},
+): string {
+  const selected = selectFields(stream, fields)
+  const groups = new Map<string, LakeFile[]>()
+  for (const file of files.filter((file) => file.rows > 0)) {
+    // Files that lie wholly within the range need no filter, and most do.
+    const inside = range === undefined || (file.from >= range.from && file.to <= range.to)
+    const key = JSON.stringify([inside, [...file.fields].sort()])
+    groups.set(key, [...(groups.get(key) ?? []), file])
+  }
+  const parts = [...groups].map(([key, group]) => {
+    const inside = (JSON.parse(key) as [boolean, unknown])[0]
+    return parquetRelation(selected, group, inside ? undefined : range, options)
+  })
+  return parts.length === 0 ? emptyRelation(selected, options) : unionAll(parts)
+}
+
+/** Events of a stream in a range of the log, from the lake up to its cut and from hot segments after it. */
+export function logRelation(
+  stream: StreamDef,
+  fields: readonly string[] | 'all',
+  range: CommitRange,
+  sources: { readonly log: LogManifest; readonly lake: LakeManifest },
+  options: LogRelationOptions = {},
+): string {
+  const { lake, hot } = splitRange(range, sources.lake)
+  const lakeFiles = sources.lake.files.filter((file) => file.stream === stream.name && overlaps(file, lake))
+  const segments = sources.log.segments.filter(
+    (segment) =>
+      (segment.events[stream.name] ?? 0) > 0 && overlaps({ from: segment.base, to: segment.last }, hot),
+  )
+  const hotFiles = segments.map((segment) =>
+    segment.closed ? segment.path : must(options.openSegment, 'the open segment is read from a copy'),
+  )
+  const parts = [
+    ...(lakeFiles.length === 0 ? [] : [lakeRelation(stream, fields, lakeFiles, lake, options)]),
+    ...(hotFiles.length === 0 ? [] : [hotRelation(stream, fields, hotFiles, hot, options)]),
+  ]
+  return parts.length === 0 ? emptyRelation(selectFields(stream, fields), options) : unionAll(parts)
+}
+
+/** Divides a range at the lake's cut. */
+export function splitRange(
+  range: CommitRange,
+  lake: LakeManifest,
+): { readonly lake: CommitRange; readonly hot: CommitRange } {
+  const border = Math.max(range.from, Math.min(range.to, lake.through))
+  return { lake: { from: range.from, to: border }, hot: { from: border, to: range.to } }
+}
+
+export function overlaps(a: CommitRange, b: CommitRange): boolean {
+  return a.from < b.to && b.from < a.to
+}
+
+/** Ingest time per commit, from the header lines of hot files. */
+export function commitTimes(files: readonly string[]): string {
+  return `SELECT "commit", t FROM ${readLines(files, { commit: 'BIGINT', t: 'BIGINT' })} WHERE "commit" IS NOT NULL`
+}
+
+/** The keys of an event line beside the stream's own. */
+export const eventColumns = { c: 'BIGINT', i: 'INTEGER', p: 'INTEGER', o: 'BIGINT' } as const
+
+function readLines(files: readonly string[], columns: Readonly<Record<string, string>>): string {
+  const list = Object.entries(columns).map(([name, type]) => `${quoteLiteral(name)}: ${quoteLiteral(type)}`)
+  return (
+    `read_ndjson(${fileList(files)}, columns = {${list.join(', ')}}, auto_detect = false, ` +
+    `maximum_object_size = ${LINE_BYTES_MAX})`
+  )
+}
+
+/** DuckDB decodes only the keys named here; a struct needs one at least. */
+function structOf(stream: StreamDef, selected: readonly Field[]): string {
+  const fields = selected.length > 0 ? selected : stream.schema.fields.slice(0, 1)
+  return fields.length === 0 ? 'STRUCT("_" BOOLEAN)' : sqlType({ kind: 'object', fields })
+}
+
+function parquetRelation(
+  selected: readonly Field[],
+  files: readonly LakeFile[],
+  range: CommitRange | undefined,
+  options: RelationOptions,
+): string {
+  const present = new Set(files[0]?.fields)
+  const columns = selected.map((field) => {
+    const type = sqlType(field.type)
+    const raw = present.has(field.name) ? quoteIdentifier(field.name) : 'NULL'
+    return `${typedField(`CAST(${raw} AS ${type})`, field, options)} AS ${quoteIdentifier(field.name)}`
+  })
+  const system = options.system ? systemColumns.map((column) => column.name) : []
+  const conditions = [...rangeConditions('_commit', range), ...skipConditions('_commit', '_index', options)]
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
+  // By name: a type that was widened later, or a field added within an object, differs between files.
+  const union = files.length > 1 ? ', union_by_name = true' : ''
+  const paths = files.map((file) => file.path)
+  return `SELECT ${selectList([...columns, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
+}
+
+function emptyRelation(selected: readonly Field[], options: RelationOptions): string {
+  const columns = [
+    ...selected.map((field) => ({ name: field.name, type: sqlType(field.type) })),
+    ...(options.system ? systemColumns : []),
+  ].map((column) => `CAST(NULL AS ${column.type}) AS ${quoteIdentifier(column.name)}`)
+  return `SELECT ${selectList(columns)} WHERE false`
+}
+
+/** A SELECT needs a column even when only rows are counted. */
+function selectList(columns: readonly string[]): string {
+  return columns.length === 0 ? 'true AS _event' : columns.join(', ')
+}
+
+function selectFields(stream: StreamDef, fields: readonly string[] | 'all'): readonly Field[] {
+  if (fields === 'all') return stream.schema.fields
+  return fields.map((name) =>
+    must(
+      stream.schema.fields.find((field) => field.name === name),
+      `stream "${stream.name}" has the field "${name}"`,
+    ),
+  )
+}
+
+function rangeConditions(column: string, range: CommitRange | undefined): string[] {
+  return range === undefined ? [] : [`${column} > ${range.from}`, `${column} <= ${range.to}`]
+}
+
+function skipConditions(commit: string, index: string, options: RelationOptions): string[] {
+  const skipped = options.skipped ?? []
+  if (skipped.length === 0) return []
+  return [`(${commit}, ${index}) NOT IN (${skipped.map((at) => `(${at.commit}, ${at.index})`).join(', ')})`]
+}
+
+function unionAll(parts: readonly string[]): string {
+  return parts.length === 1
+    ? must(parts[0], 'one part')
+    : parts.map((part) => `(${part})`).join(' UNION ALL ')
+}
+
+function fileList(paths: readonly string[]): string {
+  return `[${paths.map(quoteLiteral).join(', ')}]`
+}

@@ -10,7 +10,6 @@
  * default into NULL is exact.
  */
 
-import type { LogManifest } from '../log/types.ts'
 import type { CommitRange } from '../model/cut.ts'
 import { type Field, quoteIdentifier, quoteLiteral, type StreamDef, sqlType } from '../model/schema.ts'
 import { must } from '../std/assert.ts'
@@ -29,11 +28,6 @@ export interface RelationOptions {
    * in the files are read for it, at the cost of a second pass.
    */
   readonly commitTimes?: string
-}
-
-export interface LogRelationOptions extends RelationOptions {
-  /** A copy of the open segment's durable bytes; the open segment itself may end within a line. */
-  readonly openSegment?: string
 }
 
 export const systemColumns = [
@@ -99,26 +93,27 @@ export function lakeRelation(
   return parts.length === 0 ? emptyRelation(selected, options) : unionAll(parts)
 }
 
-/** Events of a stream in a range of the log, from the lake up to its cut and from hot segments after it. */
+/** Where `logRelation` reads a range from. */
+export interface RangeSources {
+  readonly lake: LakeManifest
+  /** Whole hot segments or copies of parts of them; together they hold at least the range's events after the lake. */
+  readonly hotFiles: readonly string[]
+}
+
+/** Events of a stream in a range of the log, from the lake up to its cut and from hot files after it. */
 export function logRelation(
   stream: StreamDef,
   fields: readonly string[] | 'all',
   range: CommitRange,
-  sources: { readonly log: LogManifest; readonly lake: LakeManifest },
-  options: LogRelationOptions = {},
+  sources: RangeSources,
+  options: RelationOptions = {},
 ): string {
   const { lake, hot } = splitRange(range, sources.lake)
   const lakeFiles = sources.lake.files.filter((file) => file.stream === stream.name && overlaps(file, lake))
-  const segments = sources.log.segments.filter(
-    (segment) =>
-      (segment.events[stream.name] ?? 0) > 0 && overlaps({ from: segment.base, to: segment.last }, hot),
-  )
-  const hotFiles = segments.map((segment) =>
-    segment.closed ? segment.path : must(options.openSegment, 'the open segment is read from a copy'),
-  )
+  const readHot = hot.to > hot.from && sources.hotFiles.length > 0
   const parts = [
     ...(lakeFiles.length === 0 ? [] : [lakeRelation(stream, fields, lakeFiles, lake, options)]),
-    ...(hotFiles.length === 0 ? [] : [hotRelation(stream, fields, hotFiles, hot, options)]),
+    ...(readHot ? [hotRelation(stream, fields, sources.hotFiles, hot, options)] : []),
   ]
   return parts.length === 0 ? emptyRelation(selectFields(stream, fields), options) : unionAll(parts)
 }

@@ -30,6 +30,73 @@ export const errorTable = {
     'Run `refold init` here, or name the folder with --project.',
   ),
   // plan: a view's SQL
+  VIEW_SYNTAX: row(400, false, 'The SQL of a view cannot be parsed.', 'Correct the SQL at the named place.'),
+  VIEW_INVALID: row(
+    400,
+    false,
+    'The SQL of a view does not bind: a type or a rule of SQL is violated.',
+    'Correct the SQL at the named place.',
+  ),
+  VIEW_NOT_SELECT: row(
+    400,
+    false,
+    'The SQL of a view is something other than one SELECT over a stream.',
+    'Write one SELECT statement over one stream.',
+  ),
+  VIEW_STREAM_UNKNOWN: row(
+    400,
+    false,
+    'A view reads a stream that the project does not have.',
+    'Name one of the streams of the project.',
+  ),
+  VIEW_COLUMN_UNKNOWN: row(
+    400,
+    false,
+    'A view uses a column that its stream or subquery does not have.',
+    'Name one of the columns that are there.',
+  ),
+  VIEW_FUNCTION_UNKNOWN: row(
+    400,
+    false,
+    'A view calls a function that the engine does not have.',
+    'Correct the name of the function.',
+  ),
+  VIEW_COLUMN_DUPLICATE: row(
+    400,
+    false,
+    'Two columns of a view have the same name.',
+    'Give each column its own name with AS.',
+  ),
+  VIEW_VOLATILE: row(
+    400,
+    false,
+    'A view calls a function whose result is not decided by the events alone.',
+    "Use the event's own time or another of its fields.",
+  ),
+  VIEW_NOT_MERGEABLE: row(
+    400,
+    false,
+    'A view uses an aggregate whose results over two ranges cannot be combined exactly.',
+    'Use count, sum, avg, min, max, count(DISTINCT), sum(DISTINCT), bool_and or bool_or.',
+  ),
+  VIEW_TYPE: row(
+    400,
+    false,
+    'A view computes something of a type that partial rows cannot keep exactly.',
+    'Cast to a type that is kept exactly, e.g. BIGINT, DECIMAL or VARCHAR.',
+  ),
+  VIEW_NOT_YET: row(
+    400,
+    false,
+    'A view uses a form of SQL that Refold does not fold yet.',
+    'Write the view over one stream, with at most one GROUP BY.',
+  ),
+  VIEW_UNSUPPORTED: row(
+    400,
+    false,
+    'A view uses a form of SQL that has no exact incremental result.',
+    'Write the view without it.',
+  ),
   // catalog
   CATALOG_NEWER: row(
     500,
@@ -185,6 +252,19 @@ export const errorTable = {
   ),
   STREAM_UNKNOWN: row(404, false, 'The project has no such stream.', 'GET /v1/streams lists the streams.'),
   VIEW_UNKNOWN: row(404, false, 'The project has no such view.', 'GET /v1/views lists the views.'),
+  SQL_SYNTAX: row(400, false, 'The SQL cannot be parsed.', 'Correct the SQL at the named place.'),
+  SQL_FORBIDDEN: row(
+    403,
+    false,
+    'The SQL uses something that queries may not use.',
+    'Write a SELECT over views, streams and refold.* tables.',
+  ),
+  SQL_NAME_UNKNOWN: row(
+    404,
+    false,
+    'The SQL names a table or a function that does not exist.',
+    'GET /v1/views and GET /v1/streams list what can be queried.',
+  ),
   // engine
   QUERY_FAILED: row(
     400,

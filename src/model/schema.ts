@@ -27,9 +27,11 @@ export type FieldType =
       readonly multipleOf?: number
     }
   | { readonly kind: 'decimal'; readonly precision: number; readonly scale: number }
-  | { readonly kind: 'timestamp' }
+  /** `offset`: times may also end in an offset such as +02:00; kept in UTC either way. */
+  | { readonly kind: 'timestamp'; readonly offset?: true }
   | { readonly kind: 'date' }
-  | { readonly kind: 'uuid' }
+  /** RFC 9562; `version` allows only that one. */
+  | { readonly kind: 'uuid'; readonly version?: number }
   | {
       readonly kind: 'array'
       readonly element: FieldType
@@ -49,6 +51,8 @@ export interface StringType {
   readonly patterns?: readonly string[]
   /** The allowed values, for enums and literals. */
   readonly values?: readonly string[]
+  /** The text must be an absolute URL; with patterns for its scheme and its host name. */
+  readonly url?: { readonly protocol?: string; readonly hostname?: string }
 }
 
 /** 32 bits: INTEGER, 64 bits: BIGINT. Exact from the source text on. Bounds are decimal strings, to stay exact. */
@@ -57,6 +61,11 @@ export interface IntegerType {
   readonly bits: 32 | 64
   readonly minimum?: string
   readonly maximum?: string
+  readonly multipleOf?: string
+  /** The allowed values in canonical form, for literals. */
+  readonly values?: readonly string[]
+  /** Values may also come as strings. */
+  readonly text?: true
 }
 
 export interface ObjectType {

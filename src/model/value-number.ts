@@ -40,19 +40,32 @@ export function isNumeral(text: string): boolean {
 }
 
 /**
- * Canonical text of any numeral, exact: what `JSON.stringify` prints where a double says exactly the same value,
- * else plain digits, else (far from the point) digits with an exponent.
+ * Canonical text of a numeral in a field without a type, or undefined when it cannot be kept. A double keeps up to
+ * 17 digits, and integers of 64 bits are kept exactly; SQL sees exactly these, so what needs more is not accepted.
  */
-export function canonicalNumeral(text: string): string | undefined {
+export function canonicalJsonNumeral(text: string): string | undefined {
   const numeral = parseNumeral(text)
   if (numeral === undefined) return undefined
-  const printed = String(Number(text))
-  const again = parseNumeral(printed)
-  if (again !== undefined && sameNumeral(again, numeral)) return printed === '-0' ? '0' : printed
   const { negative, digits, pointAt } = numeral
-  if (pointAt > -6 && pointAt <= 40) return plainText(numeral)
-  const fraction = digits.length > 1 ? `.${digits.slice(1)}` : ''
-  return `${negative ? '-' : ''}${digits[0]}${fraction}e${pointAt > 0 ? '+' : ''}${pointAt - 1}`
+  if (digits.length <= pointAt && pointAt <= 20) {
+    const value = BigInt(plainText(numeral))
+    if (value >= -(2n ** 63n) && value < 2n ** 64n) return plainText(numeral)
+  }
+  const double = Number(text)
+  if (!Number.isFinite(double)) return undefined
+  if (digits.length <= 17) return double === 0 ? '0' : String(double)
+  const printed = parseNumeral(String(double))
+  const same = printed?.negative === negative && printed.digits === digits && printed.pointAt === pointAt
+  return same ? String(double) : undefined
+}
+
+/** A number whose source text says more than a double may carry; stands in a parsed event where the number was. */
+export class ExactNumeral {
+  readonly source: string
+
+  constructor(source: string) {
+    this.source = source
+  }
 }
 
 /** Value is 0.digits × 10^pointAt; digits without leading and trailing zeros, '' for zero. */
@@ -79,10 +92,6 @@ function parseNumeral(text: string): Numeral | undefined {
     digits: all.slice(first, last),
     pointAt: whole.length - first + Number(match[4] ?? 0),
   }
-}
-
-function sameNumeral(left: Numeral, right: Numeral): boolean {
-  return left.negative === right.negative && left.digits === right.digits && left.pointAt === right.pointAt
 }
 
 function plainText({ negative, digits, pointAt }: Numeral): string {

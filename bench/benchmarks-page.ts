@@ -1,0 +1,33 @@
+/** Writes docs/benchmarks.md from measurements. Pure: text in, text out. */
+
+import { readFileSync } from 'node:fs'
+import { holds, type Measurement, ratioToGate, showGate } from './measurement.ts'
+
+const traps = readFileSync(new URL('./method.md', import.meta.url), 'utf8')
+
+export function benchmarksPage(
+  measurements: readonly Measurement[],
+  machine: string,
+  quick: boolean,
+): string {
+  const rows = measurements.map((one) => {
+    const ratio = ratioToGate(one)
+    const verdict = ratio === undefined ? '' : holds(one) ? 'holds' : '**falls short**'
+    return `| ${one.name} | ${one.value.toLocaleString('en-US')} ${one.unit} | ${showGate(one)} | ${verdict} | ${ratio?.toFixed(2) ?? ''} |`
+  })
+  const methods = measurements.map((one) => `- **${one.name}**: ${one.method}.`)
+  return `# Benchmarks
+
+The last run of \`npm run bench -- ${quick ? '--quick ' : ''}--write\`, on ${machine}. Generator, server, engine and
+oracle share the cores. "Ratio" is how many times better (over 1) or worse (under 1) than the gate.
+
+| benchmark | value | gate | | ratio |
+| --- | ---: | ---: | --- | ---: |
+${rows.join('\n')}
+
+## How each was measured
+
+${methods.join('\n')}
+
+${traps}`
+}

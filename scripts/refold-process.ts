@@ -1,0 +1,131 @@
+/**
+ * A real Refold server as a child process, started by its own command line, for the demo and the benchmarks. State:
+ * the running child. Nothing of Refold is imported: it is used from outside, as people use it.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import { root } from './steps.ts'
+
+export interface RefoldProcess {
+  readonly child: ChildProcess
+  readonly port: number
+  readonly url: string
+  /** What it printed, for when it fails. */
+  output(): string
+  /** Resolves with the exit code or signal. */
+  readonly ended: Promise<string>
+}
+
+/** Starts `refold start` for a project folder whose file names `port`; does not wait until it answers. */
+export function startRefold(folder: string, port: number): RefoldProcess {
+  const main = path.join(root, 'src/cli/main.ts')
+  const child = spawn(process.execPath, [main, 'start', '--project', folder, '--port', String(port)], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_OPTIONS: '' },
+  })
+  let output = ''
+  const keep = (chunk: Buffer) => {
+    output = (output + chunk.toString('utf8')).slice(-20_000)
+  }
+  child.stdout?.on('data', keep)
+  child.stderr?.on('data', keep)
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? String(code)))
+    child.once('error', (error) => resolve(error.message))
+  })
+  return { child, port, url: `http://127.0.0.1:${port}`, output: () => output, ended }
+}
+
+/** Resolves once a real query is answered; throws with the server's own words when it ends before. */
+export async function untilReady(refold: RefoldProcess): Promise<void> {
+  let over: string | undefined
+  void refold.ended.then((reason) => {
+    over = reason
+  })
+  for (;;) {
+    const ready = await fetch(`${refold.url}/readyz`).then(
+      (response) => response.ok,
+      () => false,
+    )
+    if (ready) return
+    if (over !== undefined) throw new Error(`the server ended (${over}):\n${refold.output()}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
+
+/** Ends it gently, and after ten seconds not so. */
+export async function stopRefold(refold: RefoldProcess): Promise<void> {
+  refold.child.kill('SIGTERM')
+  const timer = setTimeout(() => refold.child.kill('SIGKILL'), 10_000)
+  await refold.ended
+  clearTimeout(timer)
+}
+
+export async function killRefold(refold: RefoldProcess): Promise<void> {
+  refold.child.kill('SIGKILL')
+  await refold.ended
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}
+
+export interface Usage {
+  /** CPU seconds that the process and its living children have used. */
+  readonly cpuSeconds: number
+  readonly residentBytes: number
+  readonly pids: readonly number[]
+}
+
+/** What a process and all its descendants use; from /proc, so on Linux only. */
+export function usageOf(pid: number): Usage {
+  const tree = [pid, ...descendantsOf(pid)]
+  let ticks = 0
+  let pages = 0
+  for (const one of tree) {
+    const fields = statOf(one)
+    ticks += Number(fields?.[11] ?? 0) + Number(fields?.[12] ?? 0)
+    pages += Number(fields?.[21] ?? 0)
+  }
+  return { cpuSeconds: ticks / 100, residentBytes: pages * 4096, pids: tree }
+}
+
+export function descendantsOf(pid: number): readonly number[] {
+  const children = new Map<number, number[]>()
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const parent = Number(statOf(Number(name))?.[1])
+    children.set(parent, [...(children.get(parent) ?? []), Number(name)])
+  }
+  const found: number[] = []
+  const visit = (parent: number) => {
+    for (const child of children.get(parent) ?? []) {
+      found.push(child)
+      visit(child)
+    }
+  }
+  visit(pid)
+  return found
+}
+
+/** Fields of /proc/PID/stat after the name: state, parent, …; undefined when the process has gone. */
+function statOf(pid: number): readonly string[] | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')
+  } catch {
+    return undefined
+  }
+}

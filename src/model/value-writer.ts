@@ -35,6 +35,15 @@ export function compileWriter(type: FieldType): ValueWriter {
   return { write, fault: () => ({ ...slot }) }
 }
 
+/** The keys of an object one by one, for a caller that also wants to see single values. */
+export function compileFields(type: ObjectType): {
+  readonly fields: readonly CompiledField[]
+  fault(): Fault
+} {
+  const slot: FaultSlot = { code: 'INTERNAL', clause: '', place: '' }
+  return { fields: type.fields.map((field) => compileField(field, slot)), fault: () => ({ ...slot }) }
+}
+
 function writerOf(type: FieldType, slot: FaultSlot): WriteText {
   switch (type.kind) {
     case 'boolean':
@@ -129,7 +138,8 @@ function objectWriter(type: ObjectType, slot: FaultSlot): WriteText {
   }
 }
 
-interface CompiledField {
+/** One key of an object, compiled. */
+export interface CompiledField {
   readonly name: string
   /** The key with its colon. */
   readonly prefix: string

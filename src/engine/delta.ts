@@ -33,6 +33,8 @@ export async function viewDelta(
 
 function changedSql(before: ReadSet, after: ReadSet): { oldSql: string; newSql: string } {
   const stage = soleStage(after.plan)
+  // An image in between has taken in generations that only the earlier read set still lists.
+  const generations = [...new Set([...before.generations, ...after.generations])]
   if (after.plan.finish.limited)
     return { oldSql: `SELECT * FROM (${viewQuery(before)})`, newSql: `SELECT * FROM (${viewQuery(after)})` }
   if (stage.kind === 'rows') {
@@ -40,7 +42,7 @@ function changedSql(before: ReadSet, after: ReadSet): { oldSql: string; newSql: 
     const grown: ReadSet = {
       ...after,
       slices: [],
-      generations: after.generations.filter(
+      generations: generations.filter(
         (generation) => generation.to === undefined || generation.to > before.cut,
       ),
     }
@@ -49,7 +51,7 @@ function changedSql(before: ReadSet, after: ReadSet): { oldSql: string; newSql: 
   const restriction: Restriction =
     stage.keys.length === 0
       ? ALL_GROUPS
-      : { kind: 'groups', sql: touchedGroups(stage, after.generations, before.cut, after.cut) }
+      : { kind: 'groups', sql: touchedGroups(stage, generations, before.cut, after.cut) }
   return {
     oldSql: `SELECT * FROM (${viewQuery(before, restriction)})`,
     newSql: `SELECT * FROM (${viewQuery(after, restriction)})`,

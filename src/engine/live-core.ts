@@ -6,8 +6,7 @@
  * changes tables or read sets runs in `#between`, one at a time, between two ticks.
  */
 
-import { createReadStream, mkdirSync, rmSync } from 'node:fs'
-import { crc32 } from 'node:zlib'
+import { mkdirSync, rmSync } from 'node:fs'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { LogManifest } from '../log/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
@@ -39,12 +38,17 @@ import { type ReadSet, tablesOf } from './read-set.ts'
 import { readSql } from './read-sql.ts'
 import { readView } from './read-view.ts'
 import { sealView } from './seal.ts'
+import { sumFile } from './staging.ts'
 import { TableStore } from './table-store.ts'
 import { TickSources } from './tick-source.ts'
 
-/** A new image is made when this many partial rows came since the last, or this share of its groups. */
-const IMAGE_ROWS_MIN = 50_000
-const IMAGE_ROWS_SHARE = 0.15
+/** A new image is made when more partial rows than this came since the last, and than this share of its groups. */
+export interface ImagePolicy {
+  readonly rowsMin: number
+  readonly groupsShare: number
+}
+
+const IMAGE_POLICY: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.15 }
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
 const BULK_BYTES = 4 << 20
 /** How long after a delta the tables for the next one are kept. */
@@ -69,10 +73,13 @@ export class LiveCore {
   readonly #viewReads = new Semaphore(VIEW_READS)
   readonly #heavyReads: Semaphore
   readonly #onProgress: Listener
+  readonly #imagePolicy: ImagePolicy
   #serving: Readonly<Record<string, VersionId>>
   #sources: LogSources
   /** Reads over streams use files that the manifests name; they hold the manifests while they run. */
   #sourceReads = new Map<LogSources, number>()
+  /** More may wait than the running loop has seen. */
+  #wanted = false
   #pumping = false
   #stopped = false
   #ticks = 0
@@ -84,6 +91,7 @@ export class LiveCore {
     db: DuckDB,
     connections: readonly DuckDBConnection[],
     onProgress: Listener,
+    imagePolicy: ImagePolicy,
   ) {
     this.#spec = spec
     this.#db = db
@@ -98,19 +106,21 @@ export class LiveCore {
     this.#serving = spec.serving
     this.#sources = spec.sources
     this.#onProgress = onProgress
+    this.#imagePolicy = imagePolicy
   }
 
   /** Opens DuckDB and loads the views' slices; those with a slice that does not check are left out and named. */
   static async start(
     spec: EngineSpec,
     onProgress: Listener,
+    imagePolicy = IMAGE_POLICY,
   ): Promise<{ core: LiveCore; badSlices: SliceInfo[] }> {
     rmSync(spec.settings.scratchDir, { recursive: true, force: true })
     mkdirSync(spec.settings.scratchDir, { recursive: true })
     const { memoryBytes, threads, scratchDir } = spec.settings
     const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir })
     const connections = [await db.connect(), await db.connect(), await db.connect()]
-    const core = new LiveCore(spec, db, connections, onProgress)
+    const core = new LiveCore(spec, db, connections, onProgress, imagePolicy)
     const badSlices: SliceInfo[] = []
     for (const view of spec.views) {
       const bad = await slicesThatDoNotCheck(view.slices)
@@ -344,20 +354,25 @@ export class LiveCore {
 
   /** Ticks until every view that can go on stands at the durable cut. Never two at a time. */
   #pump(): void {
-    if (this.#pumping || this.#stopped) return
+    this.#wanted = true
+    if (this.#pumping) return
     this.#pumping = true
-    void this.#tickAll().finally(() => {
-      this.#pumping = false
+    void this.#tickAll().catch((error: unknown) => {
+      // Not a view's fault: a file that cannot be read, a table that is gone. The server starts another engine.
+      process.stderr.write(`refold engine: ${error instanceof Error ? error.stack : String(error)}\n`)
+      process.exit(70)
     })
   }
 
   async #tickAll(): Promise<void> {
-    let worked = true
-    while (worked && !this.#stopped) {
-      worked = await this.#between.run(() => this.#tick())
-      // Reads and messages get their turn between two ticks.
-      await new Promise((resolve) => setImmediate(resolve))
+    while (this.#wanted && !this.#stopped) {
+      this.#wanted = false
+      while (!this.#stopped && (await this.#between.run(() => this.#tick()))) {
+        // Reads and messages get their turn between two ticks.
+        await new Promise((resolve) => setImmediate(resolve))
+      }
     }
+    this.#pumping = false
   }
 
   /** One tick of the views that are furthest behind, no further than where the next ones stand. */
@@ -391,7 +406,8 @@ export class LiveCore {
       const image = view.readSet.image
       if (image === undefined) continue
       const waiting = view.readSet.generations.reduce((rows, generation) => rows + generation.rows, 0)
-      if (waiting > Math.max(IMAGE_ROWS_MIN, image.groups * IMAGE_ROWS_SHARE)) this.#queueImage(view)
+      if (waiting > Math.max(this.#imagePolicy.rowsMin, image.groups * this.#imagePolicy.groupsShare))
+        this.#queueImage(view)
     }
     return true
   }
@@ -555,19 +571,11 @@ function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
 
 async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<SliceInfo[]> {
   const bad: SliceInfo[] = []
-  for (const slice of slices) if ((await checksumOf(slice.path)) !== slice.checksum) bad.push(slice)
-  return bad
-}
-
-async function checksumOf(path: string): Promise<number | undefined> {
-  try {
-    let checksum = 0
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 }))
-      checksum = crc32(chunk as Buffer, checksum)
-    return checksum
-  } catch {
-    return undefined
+  for (const slice of slices) {
+    const sum = await sumFile(slice.path).catch(() => undefined)
+    if (sum?.checksum !== slice.checksum) bad.push(slice)
   }
+  return bad
 }
 
 function pause(): Promise<void> {

@@ -47,15 +47,15 @@ export class TickSources {
     this.#memoryDir = usableMemoryFolder()
   }
 
-  /** The events after cut `from`, up to `limit` or the durable cut, as much of them as one tick should take. */
+  /** The events after cut `from`, up to cut `to` or the durable one, as much of them as one tick should take. */
   async open(
     sources: LogSources,
     from: CommitSeq,
-    limit: LogPosition | undefined,
+    to: CommitSeq | undefined,
   ): Promise<TickSource | undefined> {
     const { lake, log } = sources
-    if (from < lake.through)
-      return lakeSource(sources, from, Math.min(lake.through, limit?.commit ?? lake.through))
+    if (from < lake.through) return lakeSource(sources, from, Math.min(lake.through, to ?? lake.through))
+    const limit = to === undefined || to >= log.durable ? undefined : await this.#positionOf(log, to)
     const cursor = new LogCursor(await this.#positionOf(log, from))
     const range = cursor.advance(limitedManifest(log, limit))[0]
     if (range === undefined) return undefined

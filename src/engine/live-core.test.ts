@@ -1,0 +1,369 @@
+import assert from 'node:assert/strict'
+import { mkdirSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { HandLog } from '../../test/support/hand-log.ts'
+import type { StreamDef } from '../model/schema.ts'
+import type { ViewPlan } from '../plan/plan.ts'
+import type { EngineSpec, EngineView, ViewRead } from './engine.ts'
+import { type ImagePolicy, LiveCore } from './live-core.ts'
+
+const STREAM: StreamDef = {
+  name: 'events',
+  schema: {
+    kind: 'object',
+    fields: [
+      { name: 'user', type: { kind: 'string' }, optional: true, nullable: false },
+      {
+        name: 'amount',
+        type: { kind: 'decimal', precision: 18, scale: 2 },
+        optional: false,
+        nullable: false,
+      },
+      { name: 'page', type: { kind: 'string' }, optional: false, nullable: false },
+    ],
+  },
+  partitions: 1,
+  dedupe: { timeMs: 1, count: 1 },
+  latenessMs: 0,
+}
+
+/** A plan as the planner would write it, by hand: sum, count and an exact distinct by user. */
+const PLAN: ViewPlan = {
+  format: 1,
+  view: 'users',
+  sql: 'SELECT user, count(*) AS n, sum(amount) AS total, count(DISTINCT page) AS pages FROM events GROUP BY user',
+  streams: ['events'],
+  columns: [
+    { name: 'user', type: 'VARCHAR' },
+    { name: 'n', type: 'BIGINT' },
+    { name: 'total', type: 'DECIMAL(38,2)' },
+    { name: 'pages', type: 'BIGINT' },
+  ],
+  stages: [
+    {
+      kind: 'group',
+      name: 's0',
+      source: { kind: 'stream', stream: 'events', fields: ['user', 'amount', 'page'] },
+      keys: [{ name: 'k0', type: 'VARCHAR' }],
+      parts: [
+        {
+          kind: 'main',
+          name: 'main',
+          foldSql:
+            'SELECT "user" AS k0, count(*) AS a0, CAST(sum(amount) AS DECIMAL(38,2)) AS a1 FROM "$events" GROUP BY "user"',
+          aggregates: [
+            { name: 'a0', type: 'BIGINT', merge: 'sum', emptySql: '0' },
+            { name: 'a1', type: 'DECIMAL(38,2)', merge: 'sum', emptySql: 'NULL' },
+          ],
+        },
+        {
+          kind: 'distinct',
+          name: 'd0',
+          foldSql:
+            'SELECT "user" AS k0, page AS v, count(*) AS n FROM "$events" WHERE page IS NOT NULL GROUP BY ALL',
+          value: { name: 'v', type: 'VARCHAR' },
+          results: [{ name: 'r0', type: 'BIGINT', sql: 'count(v)', emptySql: '0' }],
+        },
+      ],
+    },
+  ],
+  finish: {
+    sql: 'SELECT k0 AS "user", a0 AS n, a1 AS total, r0 AS pages FROM "$merged"',
+    ordered: false,
+    limited: false,
+    keyColumns: { user: 'k0' },
+  },
+  inexact: [],
+}
+
+const FAILING: ViewPlan = {
+  ...PLAN,
+  view: 'failing',
+  columns: [{ name: 'n', type: 'BIGINT' }],
+  stages: [
+    {
+      kind: 'group',
+      name: 's0',
+      source: { kind: 'stream', stream: 'events', fields: ['page'] },
+      keys: [],
+      parts: [
+        {
+          kind: 'main',
+          name: 'main',
+          foldSql: 'SELECT CAST(sum(CAST(page AS INTEGER)) AS DECIMAL(38,0)) AS a0 FROM "$events"',
+          aggregates: [{ name: 'a0', type: 'DECIMAL(38,0)', merge: 'sum', emptySql: '0' }],
+        },
+      ],
+    },
+  ],
+  finish: {
+    sql: 'SELECT CAST(a0 AS BIGINT) AS n FROM "$merged"',
+    ordered: false,
+    limited: false,
+    keyColumns: {},
+  },
+}
+
+interface Event {
+  readonly user?: string
+  readonly amount: string
+  readonly page: string
+}
+
+const folders: string[] = []
+after(async () => {
+  for (const folder of folders) await rm(folder, { recursive: true, force: true })
+})
+
+async function setUp(views: readonly EngineView[] = [engineView(PLAN)], imagePolicy?: ImagePolicy) {
+  const folder = await mkdtemp(join(tmpdir(), 'refold-engine-'))
+  folders.push(folder)
+  mkdirSync(join(folder, 'log'))
+  mkdirSync(join(folder, 'staging'))
+  const log = new HandLog(join(folder, 'log'))
+  const spec: EngineSpec = {
+    streams: [STREAM],
+    sources: { log: log.manifest(), lake: { through: 0, files: [] } },
+    views,
+    serving: Object.fromEntries(views.map((view) => [view.view, view.version])),
+    settings: {
+      memoryBytes: 1 << 30,
+      threads: 2,
+      scratchDir: join(folder, 'scratch'),
+      statementTimeoutMs: 10_000,
+      heavyStatements: 2,
+    },
+  }
+  const cuts: number[] = []
+  const { core } = await LiveCore.start(spec, (progress) => cuts.push(progress.cut), imagePolicy)
+  return { folder, log, spec, core, reached: (cut: number) => reached(cuts, cut) }
+}
+
+function engineView(plan: ViewPlan, onError: 'stall' | 'skip' = 'stall'): EngineView {
+  return { view: plan.view, version: `${plan.view}-v1`, plan, slices: [], sealed: 0, onError, skipped: [] }
+}
+
+async function reached(cuts: readonly number[], cut: number): Promise<void> {
+  while ((cuts.at(-1) ?? -1) < cut) await sleep(1)
+}
+
+function readOf(where: ViewRead['where'] = {}): ViewRead {
+  return { view: 'users', where, order: [], limit: 10_000, timeoutMs: 5_000 }
+}
+
+/** What the view must hold, counted by hand. */
+function expected(events: readonly Event[]): Record<string, unknown>[] {
+  const users = new Map<string | null, { n: number; cents: number; pages: Set<string> }>()
+  for (const event of events) {
+    const user = users.get(event.user ?? null) ?? { n: 0, cents: 0, pages: new Set<string>() }
+    user.n++
+    user.cents += Math.round(Number(event.amount) * 100)
+    user.pages.add(event.page)
+    users.set(event.user ?? null, user)
+  }
+  return [...users]
+    .map(([user, { n, cents, pages }]) => ({ user, n, total: (cents / 100).toFixed(2), pages: pages.size }))
+    .sort((a, b) => (a.user === null ? 1 : b.user === null ? -1 : a.user < b.user ? -1 : 1))
+}
+
+function makeEvents(count: number, seed: number): Event[] {
+  return Array.from({ length: count }, (_, index) => {
+    const number = (index * 7919 + seed * 104_729) % 1_000
+    const amount = `${number}.${String(index % 100).padStart(2, '0')}`
+    const event = { amount, page: `/p${number % 13}` }
+    return number % 17 === 0 ? event : { user: `u${number % 50}`, ...event }
+  })
+}
+
+describe('live engine', () => {
+  test('ticks, seals, images and a restart from slices keep the rows', async () => {
+    const { folder, log, spec, core, reached } = await setUp()
+    const all: Event[] = []
+    for (let tick = 0; tick < 20; tick++) {
+      const events = makeEvents(tick * 5, tick)
+      all.push(...events)
+      const cut = log.commit('events', events)
+      if (tick % 7 === 6) log.roll()
+      core.advance(log.manifest())
+      await reached(cut)
+      const answer = await core.read(readOf(), new AbortController().signal)
+      assert.equal(answer.cut, cut)
+      assert.deepEqual(JSON.parse(answer.json), expected(all))
+    }
+    const sealed = await core.seal({
+      views: [{ view: 'users', version: 'users-v1' }],
+      stagingDir: join(folder, 'staging'),
+    })
+    const slices = sealed.flatMap((generation) => generation.slices)
+    assert.deepEqual(
+      slices.map((slice) => [slice.part, slice.from, slice.to]),
+      [
+        ['main', 0, 20],
+        ['d0', 0, 20],
+      ],
+    )
+    await core.published({ view: 'users', version: 'users-v1', sealed: 20, slices })
+    const more = makeEvents(30, 99)
+    const cut = log.commit('events', more)
+    core.advance(log.manifest())
+    await reached(cut)
+    all.push(...more)
+    assert.deepEqual(
+      JSON.parse((await core.read(readOf(), new AbortController().signal)).json),
+      expected(all),
+    )
+    await core.stop()
+
+    const views = [{ ...engineView(PLAN), slices, sealed: 20 }]
+    const cuts: number[] = []
+    const again = await LiveCore.start(
+      { ...spec, views, sources: { ...spec.sources, log: log.manifest() } },
+      (progress) => cuts.push(progress.cut),
+    )
+    await reachedCut(cuts, cut)
+    const answer = await again.core.read(readOf(), new AbortController().signal)
+    assert.deepEqual(JSON.parse(answer.json), expected(all))
+    await again.core.stop()
+  })
+
+  test('lookups by key see the same rows, and null keys are groups', async () => {
+    const { log, core, reached } = await setUp()
+    const events = makeEvents(500, 3)
+    const cut = log.commit('events', events)
+    core.advance(log.manifest())
+    await reached(cut)
+    const rows = expected(events)
+    const answers = await Promise.all(
+      rows.map((row) => core.read(readOf({ user: row.user as string | null }), new AbortController().signal)),
+    )
+    assert.deepEqual(
+      answers.map((answer) => JSON.parse(answer.json)),
+      rows.map((row) => [row]),
+    )
+    const none = await core.read(readOf({ user: 'nobody' }), new AbortController().signal)
+    assert.equal(none.json, '[]')
+    await core.stop()
+  })
+
+  test('images made while ticks go on change no row, no lookup and no delta', async () => {
+    const { log, core, reached } = await setUp([engineView(PLAN)], { rowsMin: 20, groupsShare: 0 })
+    const all: Event[] = []
+    const mirror = new Map<string, unknown>()
+    let from = 0
+    for (let tick = 0; tick < 60; tick++) {
+      const events = makeEvents(1 + ((tick * 37) % 40), tick)
+      all.push(...events)
+      const cut = log.commit('events', events)
+      core.advance(log.manifest())
+      await reached(cut)
+      const rows = expected(all)
+      assert.deepEqual(JSON.parse((await core.read(readOf(), new AbortController().signal)).json), rows)
+      const row = rows[tick % rows.length]
+      const one = await core.read(readOf({ user: row?.user as string | null }), new AbortController().signal)
+      assert.deepEqual(JSON.parse(one.json), [row])
+      const delta = await core.delta({ view: 'users', from }, new AbortController().signal)
+      for (const change of JSON.parse(delta.json)) {
+        const user = JSON.stringify((change.new ?? change.old).user)
+        assert.deepEqual(mirror.get(user), change.old)
+        mirror.set(user, change.new)
+      }
+      from = delta.to
+      assert.deepEqual([...mirror.values()].sort(byUser), [...rows].sort(byUser))
+    }
+    await core.stop()
+  })
+
+  test('a delta names exactly the rows that changed, old and new', async () => {
+    const { log, core, reached } = await setUp()
+    const first: Event[] = [
+      { user: 'a', amount: '1.00', page: '/x' },
+      { user: 'b', amount: '2.00', page: '/x' },
+    ]
+    const second: Event[] = [
+      { user: 'b', amount: '0.50', page: '/y' },
+      { user: 'c', amount: '1.00', page: '/x' },
+    ]
+    log.commit('events', first)
+    const cut = log.commit('events', second)
+    core.advance(log.manifest())
+    await reached(cut)
+    // Both commits were one tick perhaps; deltas are by cuts of ticks, so ask from the beginning.
+    const delta = await core.delta({ view: 'users', from: 0 }, new AbortController().signal)
+    assert.deepEqual(
+      (JSON.parse(delta.json) as { new: unknown }[]).map((change) => change.new).sort(byUser),
+      expected([...first, ...second]),
+    )
+    const third = log.commit('events', [{ user: 'a', amount: '1.00', page: '/x' }])
+    core.advance(log.manifest())
+    await reached(third)
+    const next = await core.delta({ view: 'users', from: cut }, new AbortController().signal)
+    assert.deepEqual(JSON.parse(next.json), [
+      {
+        op: 'update',
+        old: { user: 'a', n: 1, total: '1.00', pages: 1 },
+        new: { user: 'a', n: 2, total: '2.00', pages: 1 },
+      },
+    ])
+    await core.stop()
+  })
+
+  test('a view whose fold fails stalls alone, names the event, and goes on after a skip', async () => {
+    const { log, core, reached } = await setUp([engineView(PLAN), engineView(FAILING)])
+    log.commit('events', [{ user: 'a', amount: '1.00', page: '5' }])
+    const cut = log.commit('events', [
+      { user: 'a', amount: '1.00', page: '7' },
+      { user: 'a', amount: '1.00', page: 'x' },
+      { user: 'a', amount: '1.00', page: '1' },
+    ])
+    core.advance(log.manifest())
+    await reached(cut)
+    const users = await core.read(readOf(), new AbortController().signal)
+    assert.equal(users.cut, cut)
+    const failing = await core.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
+    assert.deepEqual(failing.stalled.failing?.position, {
+      stream: 'events',
+      commit: 2,
+      index: 1,
+      partition: 0,
+      offset: 2,
+    })
+    await core.skip('failing', 'failing-v1', { commit: 2, index: 1 })
+    const next = log.commit('events', [{ user: 'a', amount: '1.00', page: '10' }])
+    core.advance(log.manifest())
+    await reached(next)
+    const answer = await core.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
+    assert.deepEqual(JSON.parse(answer.json), [{ n: 23 }])
+    assert.deepEqual(answer.stalled, {})
+    await core.stop()
+  })
+
+  test('onError skip goes on without the event and reports it', async () => {
+    const { log, core, reached } = await setUp([engineView(FAILING, 'skip')])
+    const cut = log.commit('events', [
+      { amount: '1.00', page: '1' },
+      { amount: '1.00', page: 'x' },
+      { amount: '1.00', page: '2' },
+    ])
+    core.advance(log.manifest())
+    await reached(cut)
+    const answer = await core.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
+    assert.deepEqual(JSON.parse(answer.json), [{ n: 3 }])
+    await core.stop()
+  })
+})
+
+async function reachedCut(cuts: readonly number[], cut: number): Promise<void> {
+  await reached(cuts, cut)
+}
+
+function byUser(a: unknown, b: unknown): number {
+  const [left, right] = [
+    (a as { user: string | null }).user ?? '~',
+    (b as { user: string | null }).user ?? '~',
+  ]
+  return left < right ? -1 : 1
+}

@@ -1,0 +1,241 @@
+/**
+ * Routes of the resource view: list them, read rows, follow changes, explain. State: names, versions and columns of
+ * the views as last seen, to name mistakes without asking for the whole list at each lookup; it is asked for again
+ * before anything is called unknown, and the core decides in the end.
+ */
+
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { RefoldError } from '../model/errors.ts'
+import { deltaLines, viewAnswerJson } from './answer-json.ts'
+import type { Core, ReadOptions, ViewInfo } from './core.ts'
+import { sendNdjson } from './ndjson-reply.ts'
+import { nearestHint, QueryParameters } from './query-parameters.ts'
+import { answerSignal, sendJson } from './reply.ts'
+import type { ParameterDoc, Route, RouteContext } from './route.ts'
+
+const viewParameter: ParameterDoc = { name: 'view', in: 'path', type: 'string', text: 'Name of the view.' }
+const DEFAULT_LIMIT = 100
+/** A column of this name is filtered as `where.NAME`. */
+const RESERVED = new Set(['limit', 'order', 'after', 'timeout', 'version', 'as_of', 'as_reported_at'])
+
+export function viewRoutes(context: RouteContext): readonly Route[] {
+  const { core } = context
+  const index = createViewIndex(core)
+  return [
+    {
+      method: 'GET',
+      path: '/v1/views',
+      head: true,
+      summary: 'Lists the views.',
+      answer: 'application/json',
+      handle: async (_request, reply) => sendJson(reply, JSON.stringify({ views: core.views() })),
+    },
+    {
+      method: 'GET',
+      path: '/v1/views/:view',
+      head: true,
+      summary: 'Reads rows of a view.',
+      parameters: readParameters,
+      answer: 'application/json',
+      handle: (request, reply) => readView(context, index, request, reply),
+    },
+    {
+      method: 'GET',
+      path: '/v1/views/:view/changes',
+      summary: 'Reads the rows that changed, one change a line.',
+      parameters: [
+        viewParameter,
+        {
+          name: 'from',
+          in: 'query',
+          type: 'integer',
+          text: 'Cut after which to begin. Left out: all rows come first, as inserts.',
+        },
+        { name: 'follow', in: 'query', type: 'boolean', text: 'Go on with what changes.' },
+      ],
+      answer: 'application/x-ndjson',
+      handle: (request, reply) => readChanges(context, index, request, reply),
+    },
+    {
+      method: 'GET',
+      path: '/v1/views/:view/explain',
+      head: true,
+      summary: 'Shows how a view is folded, merged and finished, and what that costs.',
+      parameters: [viewParameter],
+      answer: 'application/json',
+      async handle(request, reply) {
+        queryOf(request).finish()
+        return sendJson(reply, JSON.stringify(await core.explain(index.find(viewName(request)).name)))
+      },
+    },
+  ]
+}
+
+const readParameters: readonly ParameterDoc[] = [
+  viewParameter,
+  {
+    name: 'COLUMN',
+    in: 'query',
+    type: 'string',
+    text: 'Only rows whose column equals this value. Write `where.NAME` for a column named like a parameter.',
+  },
+  { name: 'limit', in: 'query', type: 'integer', text: 'At most so many rows. Default 100.' },
+  {
+    name: 'order',
+    in: 'query',
+    type: 'string',
+    text: 'Columns to sort by, separated by commas; a minus before one sorts it downwards.',
+  },
+  { name: 'after', in: 'query', type: 'integer', text: 'Wait until the answer includes this cut.' },
+  { name: 'timeout', in: 'query', type: 'integer', text: 'Milliseconds for waiting and reading together.' },
+  { name: 'version', in: 'query', type: 'string', text: 'Read this version instead of the one that serves.' },
+]
+
+interface KnownView {
+  readonly name: string
+  readonly version: string
+  readonly columns: ReadonlySet<string>
+}
+
+interface ViewIndex {
+  /** Throws VIEW_UNKNOWN. */
+  find(name: string): KnownView
+  /** The view as it is now, for when something about it seems unknown. */
+  refresh(name: string): KnownView
+}
+
+function createViewIndex(core: Core): ViewIndex {
+  let known = new Map<string, KnownView>()
+  const refresh = (name: string) => {
+    const views = core.views()
+    known = new Map(views.map((view) => [view.name, knownView(view)]))
+    const found = known.get(name)
+    if (found !== undefined) return found
+    throw new RefoldError('VIEW_UNKNOWN', `there is no view "${name}"`, {
+      hint: nearestHint(name, known.keys()),
+    })
+  }
+  return { refresh, find: (name) => known.get(name) ?? refresh(name) }
+}
+
+function knownView({ name, version, columns }: ViewInfo): KnownView {
+  return { name, version, columns: new Set(columns.map((column) => column.name)) }
+}
+
+function viewName(request: FastifyRequest): string {
+  return (request.params as { view: string }).view
+}
+
+function queryOf(request: FastifyRequest): QueryParameters {
+  return new QueryParameters((request.query as { text: string }).text)
+}
+
+async function readView(
+  { core, settings }: RouteContext,
+  index: ViewIndex,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const name = viewName(request)
+  let view = index.find(name)
+  const query = queryOf(request)
+  const limit = query.integer('limit', 1, settings.rowsMax) ?? DEFAULT_LIMIT
+  const order = orderOf(query)
+  const where = whereOf(query)
+  const read = readOptions(query, settings.timeoutMsMax)
+  const version = query.text('version')
+  const used = [...Object.keys(where), ...order.map((term) => term.column)]
+  if (!used.every((column) => view.columns.has(column))) view = index.refresh(name)
+  if (version === undefined) checkColumns(query, view, used)
+  query.finish()
+  const { signal, release } = answerSignal(reply)
+  try {
+    const wanted = {
+      view: name,
+      where,
+      order,
+      limit,
+      ...(version === undefined ? {} : { version: fullVersion(index, view, version) }),
+    }
+    const answer = await core.readView(wanted, { ...read, signal })
+    return sendJson(reply, viewAnswerJson(name, answer), answer.cut)
+  } finally {
+    release()
+  }
+}
+
+/** People see the first 12 digits of a version and may give them back for the one that serves. */
+function fullVersion(index: ViewIndex, view: KnownView, version: string): string {
+  if (version.length < 12) return version
+  if (view.version.startsWith(version)) return view.version
+  const now = index.refresh(view.name).version
+  return now.startsWith(version) ? now : version
+}
+
+function whereOf(query: QueryParameters): Record<string, string> {
+  const where: Record<string, string> = Object.create(null)
+  for (const name of query.names()) {
+    if (name === 'as_of' || name === 'as_reported_at') {
+      query.text(name)
+      query.mistake(name, 'is reserved and has no meaning yet')
+      continue
+    }
+    if (RESERVED.has(name)) continue
+    const column = name.startsWith('where.') ? name.slice('where.'.length) : name
+    const value = query.text(name) ?? ''
+    if (column in where) query.mistake(name, `filters column "${column}" a second time`)
+    else where[column] = value
+  }
+  return where
+}
+
+function orderOf(query: QueryParameters): { readonly column: string; readonly descending: boolean }[] {
+  const text = query.text('order')
+  if (text === undefined) return []
+  return text.split(',').map((term) => {
+    const descending = term.startsWith('-')
+    const column = descending ? term.slice(1) : term
+    if (column === '') query.mistake('order', 'names an empty column', 'Write `order=-total,user_id`.')
+    return { column, descending }
+  })
+}
+
+function checkColumns(query: QueryParameters, view: KnownView, used: readonly string[]): void {
+  for (const column of new Set(used)) {
+    if (column === '' || view.columns.has(column)) continue
+    const candidates = [...view.columns, ...RESERVED]
+    query.mistake(column, `is no column of view "${view.name}"`, nearestHint(column, candidates))
+  }
+}
+
+/** The parameters `after` and `timeout`, which all reads share. */
+function readOptions(query: QueryParameters, timeoutMsMax: number): Omit<ReadOptions, 'signal'> {
+  const after = query.integer('after', 0, Number.MAX_SAFE_INTEGER)
+  const timeoutMs = query.integer('timeout', 1, timeoutMsMax)
+  return {
+    ...(after === undefined ? {} : { after }),
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+  }
+}
+
+async function readChanges(
+  { core, settings, stopping }: RouteContext,
+  index: ViewIndex,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<unknown> {
+  const view = index.find(viewName(request))
+  const query = queryOf(request)
+  const from = query.integer('from', 0, Number.MAX_SAFE_INTEGER)
+  const follow = query.flag('follow')
+  query.finish()
+  const { signal, release } = answerSignal(reply, stopping)
+  return sendNdjson(reply, {
+    source: core.changes(view.name, { follow, signal, ...(from === undefined ? {} : { from }) }),
+    lines: deltaLines,
+    signal,
+    release,
+    clock: settings.clock,
+    ...(follow ? { heartbeatMs: settings.heartbeatMs } : {}),
+  })
+}

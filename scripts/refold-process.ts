@@ -19,10 +19,12 @@ export interface RefoldProcess {
   readonly ended: Promise<string>
 }
 
-/** Starts `refold start` for a project folder whose file names `port`; does not wait until it answers. */
-export function startRefold(folder: string, port: number): RefoldProcess {
+/** Runs `refold start` on a project folder; does not wait until it answers. */
+export function startRefold(folder: string, port: number, data?: string): RefoldProcess {
   const main = path.join(root, 'src/cli/main.ts')
-  const child = spawn(process.execPath, [main, 'start', '--project', folder, '--port', String(port)], {
+  const args = ['start', '--project', folder, '--port', String(port)]
+  if (data !== undefined) args.push('--data', data)
+  const child = spawn(process.execPath, [main, ...args], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NODE_OPTIONS: '' },

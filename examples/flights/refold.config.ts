@@ -1,0 +1,31 @@
+/**
+ * Three million real US flights of 2001, from the npm package vega-datasets; `npm run demo` sends them here. One
+ * stream and five views, which stand in `views/`.
+ */
+
+import { project, stream } from 'refold'
+import { z } from 'zod'
+
+export const flights = stream('flights', {
+  schema: z.object({
+    flight: z.string(),
+    departed_at: z.iso.datetime(),
+    origin: z.string(),
+    destination: z.string(),
+    delay: z.int32(),
+    distance: z.int32(),
+  }),
+  id: 'flight',
+  key: 'origin',
+  time: 'departed_at',
+  partitions: 4,
+  lateness: '6h',
+  dedupe: { window: '24h', count: 4_000_000 },
+})
+
+export default project({
+  name: 'flights',
+  streams: [flights],
+  // Small on purpose, so that the demo seals and compacts slices within a minute.
+  seal: { rows: 300_000, age: '3s' },
+})

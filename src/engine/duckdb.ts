@@ -4,7 +4,7 @@
  *
  * Pinned, because a result must not depend on the machine or on the order of arrival: time zone UTC, calendar,
  * collation (binary), null and sort order, division, and no extension that is not built in. Insertion order is not
- * preserved unless asked for: no query of ours relies on it, and without it DuckDB keeps no batches back in memory.
+ * preserved: no query of ours relies on it, and without it DuckDB keeps no batches back in memory.
  * Files are not cached in DuckDB: the system's page cache does that, and a hot segment grows under the reader.
  */
 
@@ -19,8 +19,6 @@ export interface DuckDBOptions {
   readonly threads: number
   /** Folder for spilled data. */
   readonly tempDir: string
-  /** Rows without ORDER BY come in the order of their files; costs memory in COPY. */
-  readonly keepOrder?: boolean
   /** When given, DuckDB opens no file outside of these folders (and `tempDir`), and its settings are locked. */
   readonly jail?: readonly string[]
 }
@@ -29,15 +27,6 @@ export interface DuckDB {
   /** A connection with the session's settings pinned. */
   connect(): Promise<DuckDBConnection>
   close(): void
-}
-
-/** Threads of libuv's pool that a process with an engine needs: its ticks must not queue behind heavy statements. */
-const POOL_THREADS = 16
-
-/** Environment for a child that runs DuckDB; the pool's size is read once, before its first use. */
-export function engineEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
-  const given = Number(env['UV_THREADPOOL_SIZE'] ?? 0)
-  return { ...env, UV_THREADPOOL_SIZE: String(Math.max(POOL_THREADS, Number.isFinite(given) ? given : 0)) }
 }
 
 const sessionSettings = [`SET TimeZone = 'UTC'`, `SET Calendar = 'gregorian'`]
@@ -57,7 +46,7 @@ export async function openDuckDB(options: DuckDBOptions): Promise<DuckDB> {
     memory_limit: `${Math.floor(options.memoryBytes)}B`,
     threads: String(options.threads),
     temp_directory: options.tempDir,
-    preserve_insertion_order: String(options.keepOrder ?? false),
+    preserve_insertion_order: 'false',
     autoinstall_known_extensions: 'false',
     autoload_known_extensions: 'false',
     allow_community_extensions: 'false',

@@ -14,6 +14,7 @@ import type { CommitRange } from '../model/cut.ts'
 import { type Field, quoteIdentifier, quoteLiteral, type StreamDef, sqlType } from '../model/schema.ts'
 import { must } from '../std/assert.ts'
 import { typedField } from './default-values.ts'
+import { needsText, textColumn } from './event-text.ts'
 import type { LakeFile, LakeManifest } from './types.ts'
 
 export interface RelationOptions {
@@ -24,11 +25,14 @@ export interface RelationOptions {
   /** `false` gives the values as they were sent, without defaults. */
   readonly defaults?: boolean
   /**
-   * A relation with the columns "commit" and "t" (ingest time in ms) for the hot files. Without it the header lines
-   * in the files are read for it, at the cost of a second pass.
+   * Where hot files' ingest times come from. Without it the header lines in the
+   * files are read for it, at the cost of a second pass and of the order of the lines.
    */
-  readonly commitTimes?: string
+  readonly ingestTime?: IngestTime
 }
+
+/** The ingest time (TIMESTAMP) of a commit: from the SQL of the commit's number to the SQL of the time. */
+export type IngestTime = (commit: string) => string
 
 export const systemColumns = [
   { name: '_partition', type: 'INTEGER' },
@@ -56,17 +60,67 @@ export function hotRelation(
     (field) =>
       `${typedField(`${value}.${quoteIdentifier(field.name)}`, field, options)} AS ${quoteIdentifier(field.name)}`,
   )
-  const system = options.system ? ['p AS _partition', 'o AS _offset', 'c AS _commit', 'i AS _index'] : []
+  const system = options.system
+    ? [
+        'p AS _partition',
+        'o AS _offset',
+        'c AS _commit',
+        'i AS _index',
+        `${options.ingestTime?.('c') ?? 'make_timestamp_ms(t)'} AS _ingested_at`,
+      ]
+    : []
   const conditions = [
     `${value} IS NOT NULL`,
     ...rangeConditions('c', range),
     ...skipConditions('c', 'i', options),
   ]
-  const time = options.system ? ', make_timestamp_ms(t) AS _ingested_at' : ''
+  const lines = readLines(files, { ...eventColumns, [stream.name]: structOf(stream, selected) })
+  const times = options.system && options.ingestTime === undefined
   return (
-    `SELECT ${selectList([...columns, ...system])}${time} FROM ${readLines(files, { ...eventColumns, [stream.name]: structOf(stream, selected) })}` +
-    (options.system ? ` JOIN (${options.commitTimes ?? commitTimes(files)}) ON "commit" = c` : '') +
+    `SELECT ${selectList([...columns, ...system])} FROM ${lines}` +
+    (times ? ` JOIN (${commitTimes(files)}) ON "commit" = c` : '') +
     ` WHERE ${conditions.join(' AND ')}`
+  )
+}
+
+/**
+ * What a seal writes: all fields as they were sent, the system columns, and for streams whose events could not be
+ * told from their values alone `_json`, the event's text; in the order of the log.
+ */
+export function sealRelation(
+  stream: StreamDef,
+  files: readonly string[],
+  range: CommitRange,
+  ingestTime: IngestTime,
+): string {
+  const events = needsText(stream.schema)
+    ? textRelation(stream, files, range, ingestTime)
+    : hotRelation(stream, 'all', files, range, { system: true, defaults: false, ingestTime })
+  return `SELECT * FROM (${events}) ORDER BY _commit, _index`
+}
+
+/** Reads each line once as text and decodes it from there, so that the text is the one that was written. */
+function textRelation(
+  stream: StreamDef,
+  files: readonly string[],
+  range: CommitRange,
+  ingestTime: IngestTime,
+): string {
+  const fields = stream.schema.fields
+  const structure = JSON.stringify({ ...eventColumns, [stream.name]: structOf(stream, fields) })
+  const key = `,${JSON.stringify(stream.name)}:`
+  const value = `line.${quoteIdentifier(stream.name)}`
+  const columns = fields.map(
+    (field) => `${value}.${quoteIdentifier(field.name)} AS ${quoteIdentifier(field.name)}`,
+  )
+  const start = `strpos(text, ${quoteLiteral(key)}) + ${[...key].length}`
+  return (
+    `SELECT ${[...columns, ''].join(', ')}line.p AS _partition, line.o AS _offset, line.c AS _commit, ` +
+    `line.i AS _index, ${ingestTime('line.c')} AS _ingested_at, ` +
+    `substring(text, ${start}, length(text) - (${start})) AS ${textColumn} ` +
+    `FROM (SELECT json_transform(json, ${quoteLiteral(structure)}) AS line, CAST(json AS VARCHAR) AS text ` +
+    `FROM read_ndjson_objects(${fileList(files)}, maximum_object_size = ${LINE_BYTES_MAX})) ` +
+    `WHERE ${[`${value} IS NOT NULL`, ...rangeConditions('line.c', range)].join(' AND ')}`
   )
 }
 
@@ -132,12 +186,12 @@ export function overlaps(a: CommitRange, b: CommitRange): boolean {
 }
 
 /** Ingest time per commit, from the header lines of hot files. */
-export function commitTimes(files: readonly string[]): string {
+function commitTimes(files: readonly string[]): string {
   return `SELECT "commit", t FROM ${readLines(files, { commit: 'BIGINT', t: 'BIGINT' })} WHERE "commit" IS NOT NULL`
 }
 
 /** The keys of an event line beside the stream's own. */
-export const eventColumns = { c: 'BIGINT', i: 'INTEGER', p: 'INTEGER', o: 'BIGINT' } as const
+const eventColumns = { c: 'BIGINT', i: 'INTEGER', p: 'INTEGER', o: 'BIGINT' } as const
 
 function readLines(files: readonly string[], columns: Readonly<Record<string, string>>): string {
   const list = Object.entries(columns).map(([name, type]) => `${quoteLiteral(name)}: ${quoteLiteral(type)}`)

@@ -1,0 +1,215 @@
+/**
+ * Folds a range of the log in bulk for a version: straight from lake files and hot segments, one statement per part,
+ * one staged slice per part. No state beyond the list of skipped events.
+ *
+ * When the fold fails, the events on which it does are found by halving. With `onError: 'skip'` they are left out
+ * and the fold runs again; else the job fails and names the first of them.
+ */
+
+import { lakeRelation, logRelation, overlaps, splitRange } from '../lake/relation.ts'
+import type { CommitRange } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { StreamDef } from '../model/schema.ts'
+import type { StagePlan } from '../plan/plan.ts'
+import { foldQuery, partNames } from '../plan/queries.ts'
+import { must } from '../std/assert.ts'
+import { queryRows, queryValue, run } from './duckdb.ts'
+import type { EventPosition, Job, JobResult, SliceInfo, StallInfo } from './engine.ts'
+import { type FailingRange, failingPositions, LAST_INDEX } from './failing-positions.ts'
+import { type HotFile, hotFilesOf } from './hot-files.ts'
+import { sortedPart } from './job-compact.ts'
+import { soleStage } from './merged-relation.ts'
+import type { JobContext } from './run-in-worker.ts'
+import { slicePath } from './slice-path.ts'
+import { copyToParquet } from './staging.ts'
+
+type FoldJob = Extract<Job, { kind: 'fold' }>
+
+/** Skipping goes on no longer than this: a view that fails on everything is not worth its slices. */
+const SKIPS_MAX = 10_000
+
+/** The job failed on an event. */
+export class FoldStalled extends Error {
+  override readonly name = 'FoldStalled'
+  readonly stall: StallInfo
+  readonly error: RefoldError
+
+  constructor(stall: StallInfo, error: RefoldError) {
+    super(stall.message)
+    this.stall = stall
+    this.error = error
+  }
+}
+
+interface Fold {
+  readonly job: FoldJob
+  readonly context: JobContext
+  readonly stage: StagePlan
+  readonly stream: StreamDef
+  readonly hot: readonly HotFile[]
+}
+
+export async function runFoldJob(job: FoldJob, context: JobContext): Promise<JobResult> {
+  const stage = soleStage(job.view.plan)
+  const stream = must(
+    job.streams.find(({ name }) => name === stage.source.stream),
+    `stream "${stage.source.stream}" is among the job's`,
+  )
+  const hotRange = splitRange(job.range, job.sources.lake).hot
+  const hot = await hotFilesOf(job.sources.log, hotRange, context.tempDir)
+  const fold: Fold = { job, context, stage, stream, hot }
+  const events = await countEvents(fold)
+  context.report({ done: 0, total: events })
+  const found: EventPosition[] = []
+  for (;;) {
+    const known = [...job.view.skipped, ...found]
+    try {
+      const slices = await foldParts(fold, events, known)
+      const within = job.view.skipped.filter(
+        ({ commit }) => commit > job.range.from && commit <= job.range.to,
+      )
+      return { kind: 'fold', slices, events: events - within.length - found.length, skipped: found }
+    } catch (error) {
+      const skipped = await skipOrStall(fold, known, error)
+      found.push(...skipped)
+      if (found.length > SKIPS_MAX) throw error
+    }
+  }
+}
+
+async function foldParts(
+  { job, context, stage, ...sources }: Fold,
+  events: number,
+  skipped: readonly EventPosition[],
+): Promise<SliceInfo[]> {
+  const { view, version } = job.view
+  const names = partNames(stage)
+  const slices: SliceInfo[] = []
+  for (const part of names) {
+    const relation = eventsOf({ job, context, stage, ...sources }, job.range, { skipped })
+    const path = slicePath(job.stagingDir, job.view, part, job.range)
+    const sql = sortedPart(stage, part, foldQuery(stage, part, relation))
+    const staged = await copyToParquet(context.connection, sql, path)
+    slices.push({
+      view,
+      version,
+      stage: stage.name,
+      part,
+      from: job.range.from,
+      to: job.range.to,
+      path,
+      ...staged,
+    })
+    context.report({ done: Math.floor((events * slices.length) / names.length), total: events })
+  }
+  return slices
+}
+
+function eventsOf(
+  { job, stage, stream, hot }: Fold,
+  range: CommitRange,
+  options: { readonly system?: boolean; readonly skipped: readonly EventPosition[] },
+): string {
+  const { lake } = job.sources
+  const hotFiles = hot.filter((file) => overlaps(file, range)).map(({ path }) => path)
+  const skipped = options.skipped.filter(({ commit }) => commit > range.from && commit <= range.to)
+  // The ingest time is not asked for here, and a constant spares the pass over the header lines.
+  const ingestTime = () => 'CAST(NULL AS TIMESTAMP)'
+  return logRelation(
+    stream,
+    stage.source.fields,
+    range,
+    { lake, hotFiles },
+    { ...options, skipped, ingestTime },
+  )
+}
+
+/** Events of the stream in the range; whole files say it without being read. */
+async function countEvents({ job, context, stream, hot }: Fold): Promise<number> {
+  const { lake, hot: hotRange } = splitRange(job.range, job.sources.lake)
+  const files = job.sources.lake.files.filter((file) => file.stream === stream.name && overlaps(file, lake))
+  const whole = files.filter((file) => file.from >= lake.from && file.to <= lake.to)
+  let events = whole.reduce((sum, file) => sum + file.rows, 0)
+  const rest = files.filter((file) => !whole.includes(file))
+  const count = async (relation: string): Promise<number> =>
+    Number(await queryValue(context.connection, `SELECT count(*) FROM (${relation})`))
+  if (rest.length > 0) events += await count(lakeRelation(stream, [], rest, lake))
+  for (const file of hot.filter((candidate) => overlaps(candidate, hotRange))) {
+    if (file.events !== undefined) events += file.events[stream.name] ?? 0
+    else {
+      const range = { from: file.from, to: file.to }
+      const sources = { lake: { through: 0, files: [] }, hotFiles: [file.path] }
+      events += await count(logRelation(stream, [], range, sources))
+    }
+  }
+  return events
+}
+
+/** The events to leave out after `error`, or throws: what no event causes as it is, else the stall. */
+async function skipOrStall(
+  fold: Fold,
+  known: readonly EventPosition[],
+  error: unknown,
+): Promise<readonly EventPosition[]> {
+  if (!(error instanceof RefoldError) || !isEventsFault(error)) throw error
+  const skip = fold.job.view.onError === 'skip'
+  const failing = await failingPositions(failingRange(fold, known), skip ? SKIPS_MAX : 1)
+  const first = failing[0]
+  if (first === undefined) throw error
+  if (skip) return failing
+  throw new FoldStalled({ position: await placeOf(fold, first), message: error.message }, error)
+}
+
+/** Whether DuckDB failed on a value, and not on the query, a file or want of memory. */
+function isEventsFault(error: RefoldError): boolean {
+  return (
+    error.code === 'QUERY_FAILED' &&
+    /^(Conversion|Out of Range|Invalid Input|Invalid|Constraint) Error/.test(error.message) &&
+    !error.message.includes('Malformed JSON')
+  )
+}
+
+function failingRange(fold: Fold, known: readonly EventPosition[]): FailingRange {
+  const { job, context, stage } = fold
+  const { connection } = context
+  return {
+    range: job.range,
+    async folds(after, upTo) {
+      const range = { from: after.index === LAST_INDEX ? after.commit : after.commit - 1, to: upTo.commit }
+      const all = eventsOf(fold, range, { system: true, skipped: known })
+      const events =
+        `SELECT * EXCLUDE (_partition, _offset, _commit, _index, _ingested_at) FROM (${all}) ` +
+        `WHERE (_commit, _index) > (${after.commit}, ${after.index}) AND (_commit, _index) <= (${upTo.commit}, ${upTo.index})`
+      for (const part of partNames(stage)) {
+        try {
+          // Hashing makes DuckDB compute every column; a count could be answered without that.
+          await run(connection, `SELECT bit_xor(hash(COLUMNS(*))) FROM (${foldQuery(stage, part, events)})`)
+        } catch (error) {
+          if (error instanceof RefoldError && isEventsFault(error)) return false
+          throw error
+        }
+      }
+      return true
+    },
+    async commits(range) {
+      const all = eventsOf(fold, range, { system: true, skipped: known })
+      const rows = await queryRows(connection, `SELECT DISTINCT _commit AS c FROM (${all}) ORDER BY c`)
+      return rows.map((row) => Number(row['c']))
+    },
+    async indexes(commit) {
+      const all = eventsOf(fold, { from: commit - 1, to: commit }, { system: true, skipped: known })
+      const rows = await queryRows(connection, `SELECT _index AS i FROM (${all}) ORDER BY i`)
+      return rows.map((row) => Number(row['i']))
+    },
+  }
+}
+
+async function placeOf(fold: Fold, at: EventPosition): Promise<StallInfo['position']> {
+  const all = eventsOf(fold, { from: at.commit - 1, to: at.commit }, { system: true, skipped: [] })
+  const rows = await queryRows(
+    fold.context.connection,
+    `SELECT _partition AS p, _offset AS o FROM (${all}) WHERE _index = ${at.index}`,
+  )
+  const row = must(rows[0], 'the failing event is in the range')
+  return { ...at, stream: fold.stream.name, partition: Number(row['p']), offset: Number(row['o']) }
+}

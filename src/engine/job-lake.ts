@@ -1,0 +1,135 @@
+/**
+ * Moves a range of the hot log into the lake: one staged Parquet file per stream. No state beyond a table of the
+ * range's commits, which goes with the process.
+ *
+ * What is checked before the file may be published, because the hot segments are deleted afterwards: the frames are
+ * walked by their headers; the rows of all files together are as many as the headers say; and in each partition the
+ * offsets are dense and end where the last header says.
+ */
+
+import { join } from 'node:path'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { needsText, textColumn } from '../lake/event-text.ts'
+import { sealRelation } from '../lake/relation.ts'
+import type { LakeFile } from '../lake/types.ts'
+import { createLogReader } from '../log/reader.ts'
+import type { Offset, OffsetVector } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import { quoteLiteral, type StreamDef } from '../model/schema.ts'
+import { must } from '../std/assert.ts'
+import { queryRows, run } from './duckdb.ts'
+import type { Job, JobResult } from './engine.ts'
+import { hotFilesOf } from './hot-files.ts'
+import type { JobContext } from './run-in-worker.ts'
+import { copyToParquet } from './staging.ts'
+
+type LakeJob = Extract<Job, { kind: 'lake' }>
+
+export async function runLakeJob(job: LakeJob, context: JobContext): Promise<JobResult> {
+  const { connection } = context
+  const { range, segments } = job
+  const files = await hotFilesOf(segments, range, context.tempDir)
+  const commits = await readHeaders(job, connection)
+  const names = new Set(
+    files.flatMap((file) => Object.keys(file.events ?? commits.offsets)).concat(Object.keys(commits.offsets)),
+  )
+  const lakeFiles: LakeFile[] = []
+  let rows = 0
+  for (const name of [...names].sort()) {
+    const stream = job.streams.find((candidate) => candidate.name === name)
+    if (stream === undefined)
+      throw new RefoldError('JOB_FAILED', `the log has events of stream "${name}", which is not known`)
+    const file = await writeStream(
+      job,
+      context,
+      stream,
+      files.map(({ path }) => path),
+      commits.offsets,
+    )
+    if (file !== undefined) lakeFiles.push(file)
+    rows += file?.rows ?? 0
+    context.report({ done: rows, total: commits.events })
+  }
+  if (rows !== commits.events) {
+    throw new RefoldError('JOB_FAILED', `the lake files hold ${rows} of ${commits.events} events`)
+  }
+  return { kind: 'lake', manifest: { through: range.to, files: lakeFiles } }
+}
+
+interface Commits {
+  readonly events: number
+  /** Next offsets at the end of the range, of the streams that it changed. */
+  readonly offsets: OffsetVector
+}
+
+/** Walks the headers and keeps their ingest times in a table. */
+async function readHeaders(job: LakeJob, connection: DuckDBConnection): Promise<Commits> {
+  await run(connection, 'CREATE TABLE commit_times (number BIGINT, t BIGINT)')
+  const appender = await connection.createAppender('commit_times')
+  let events = 0
+  let offsets: OffsetVector = {}
+  for await (const header of createLogReader().headers(job.segments, job.range)) {
+    appender.appendBigInt(BigInt(header.commit))
+    appender.appendBigInt(BigInt(header.timeMs))
+    appender.endRow()
+    events += header.events
+    offsets = { ...offsets, ...header.offsets }
+  }
+  appender.closeSync()
+  return { events, offsets }
+}
+
+async function writeStream(
+  job: LakeJob,
+  { connection }: JobContext,
+  stream: StreamDef,
+  paths: readonly string[],
+  offsets: OffsetVector,
+): Promise<LakeFile | undefined> {
+  const { from, to } = job.range
+  const path = join(job.stagingDir, `lake-${stream.name}-${from}-${to}-${process.pid}.parquet`)
+  // Commits are dense, so a list in their order is an array by number: no join, and the lines keep streaming.
+  const times = (commit: string): string =>
+    `make_timestamp_ms((SELECT list(t ORDER BY number) FROM commit_times)[${commit} - ${from}])`
+  const staged = await copyToParquet(connection, sealRelation(stream, paths, job.range, times), path)
+  if (staged.rows === 0) return undefined
+  const ends = offsets[stream.name] ?? []
+  const fields = stream.schema.fields.map((field) => field.name)
+  return {
+    stream: stream.name,
+    from,
+    to,
+    path,
+    ...staged,
+    offsets: await offsetRanges(connection, stream.name, path, ends),
+    fields: needsText(stream.schema) ? [...fields, textColumn] : fields,
+  }
+}
+
+async function offsetRanges(
+  connection: DuckDBConnection,
+  stream: string,
+  path: string,
+  ends: readonly Offset[],
+): Promise<LakeFile['offsets']> {
+  const found = await queryRows(
+    connection,
+    `SELECT _partition AS p, min(_offset) AS low, max(_offset) AS high, count(*) AS n ` +
+      `FROM read_parquet(${quoteLiteral(path)}) GROUP BY ALL`,
+  )
+  const ranges = ends.map((end) => ({ from: end, to: end }))
+  for (const row of found) {
+    const partition = Number(row['p'])
+    const from = Number(row['low'])
+    const to = Number(row['high']) + 1
+    if (to - from !== Number(row['n']) || to !== ends[partition]) {
+      throw new RefoldError(
+        'JOB_FAILED',
+        `stream "${stream}" partition ${partition} has ${row['n']} events in offsets ${from} to ${to}, and the log ends at ${ends[partition]}`,
+      )
+    }
+    must(ranges[partition], `partition ${partition} is in the headers`)
+    ranges[partition] = { from, to }
+  }
+  return ranges
+}

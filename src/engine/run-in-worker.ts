@@ -1,0 +1,58 @@
+/**
+ * Runs one job to its end inside a worker's process: opens DuckDB for it and hands it to the job's kind. State: the
+ * database and a private folder for spills and copies, both gone when the process is.
+ */
+
+import { join } from 'node:path'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { unreachable } from '../std/assert.ts'
+import { realFiles } from '../std/files.ts'
+import { openDuckDB } from './duckdb.ts'
+import type { Job, JobProgress, JobResult } from './engine.ts'
+import { runCompactJob } from './job-compact.ts'
+import { runFoldJob } from './job-fold.ts'
+import { runLakeJob } from './job-lake.ts'
+
+export interface WorkerSettings {
+  readonly memoryBytes: number
+  readonly threads: number
+  /** A folder for this job alone. */
+  readonly tempDir: string
+}
+
+export interface JobContext {
+  readonly connection: DuckDBConnection
+  readonly tempDir: string
+  readonly report: (progress: JobProgress) => void
+}
+
+export async function runInWorker(
+  job: Job,
+  settings: WorkerSettings,
+  report: (progress: JobProgress) => void,
+): Promise<JobResult> {
+  const { memoryBytes, threads, tempDir } = settings
+  await realFiles.mkdir(tempDir)
+  await realFiles.mkdir(job.stagingDir)
+  const database = await openDuckDB({ memoryBytes, threads, tempDir: join(tempDir, 'spill') })
+  const connection = await database.connect()
+  try {
+    return await runKind(job, { connection, tempDir, report })
+  } finally {
+    connection.closeSync()
+    database.close()
+  }
+}
+
+function runKind(job: Job, context: JobContext): Promise<JobResult> {
+  switch (job.kind) {
+    case 'lake':
+      return runLakeJob(job, context)
+    case 'compact':
+      return runCompactJob(job, context)
+    case 'fold':
+      return runFoldJob(job, context)
+    default:
+      return unreachable(job)
+  }
+}

@@ -1,0 +1,15 @@
+/** What the server and a worker say to each other over the child's IPC channel: one job, then its end. Pure types. */
+
+import type { Job, JobFailure, JobProgress, JobResult } from './engine.ts'
+import type { WorkerSettings } from './run-in-worker.ts'
+
+export interface ToWorker {
+  readonly kind: 'run'
+  readonly job: Job
+  readonly settings: WorkerSettings
+}
+
+export type FromWorker =
+  | { readonly kind: 'progress'; readonly progress: JobProgress }
+  | { readonly kind: 'done'; readonly result: JobResult }
+  | { readonly kind: 'failed'; readonly failure: JobFailure }

@@ -1,7 +1,7 @@
 /**
  * The fast way through an event: one scan over the source text, value by value, without parsing it into objects.
- * Where the text already is canonical, it is the answer. It gives up (undefined) on escapes, unknown or repeated
- * keys, unusual white space or numerals, untyped JSON, and on everything that is wrong; the general way then
+ * Where the text already is canonical, it is the answer. It gives up (undefined) on escapes, repeated keys,
+ * unusual white space or numerals, untyped JSON, and on everything that is wrong; the general way then
  * decides. So it is right as long as it only accepts what the general way accepts, with the same result.
  *
  * State: for each object type the positions of the event being scanned.
@@ -9,7 +9,7 @@
 
 import type { Field, ObjectType, StreamDef } from '../model/schema.ts'
 import { timeUsMax } from '../model/value-time.ts'
-import { type Scan, type ScanState, scanOf } from './decode-scan.ts'
+import { type Scan, type ScanState, scanAnyScalar, scanOf, scanString } from './decode-scan.ts'
 import { type DecodedEvent, rolesOf } from './decoded-event.ts'
 
 export type FastScan = (text: string, start: number, end: number) => DecodedEvent | undefined
@@ -96,8 +96,17 @@ class ObjectScan {
       let index = last + 1
       if (index >= fields.length || !text.startsWith(fields[index]!.token, position)) {
         index = this.#find(text, position)
-        if (index < 0) return -1
         if (index < last) inPlace = false
+      }
+      if (index < 0) {
+        inPlace = false
+        const end = skipUnknown(text, position)
+        if (end < 0) return -1
+        const code = text.charCodeAt(end)
+        position = end + 1
+        if (code === 125) break
+        if (code !== 44) return -1
+        continue
       }
       const field = fields[index]!
       if (this.#seen[index] === pass) return -1
@@ -145,6 +154,13 @@ class ObjectScan {
     }
     return `${out}}`
   }
+}
+
+/** Position after an unknown key and its value, which are dropped. */
+function skipUnknown(text: string, position: number): number {
+  const keyEnd = scanString(text, position)
+  if (keyEnd < 0 || text.charCodeAt(keyEnd) !== 58) return -1
+  return scanAnyScalar(text, text.charCodeAt(keyEnd + 1) === 32 ? keyEnd + 2 : keyEnd + 1)
 }
 
 function scannedField(field: Field): ScannedField {

@@ -5,7 +5,7 @@
 
 import type { FieldType, IntegerType, ObjectType } from '../model/schema.ts'
 import { stringCheck } from '../model/value-checks.ts'
-import { isDay } from '../model/value-time.ts'
+import { daysSinceEpoch, isDay, twoDigits } from '../model/value-time.ts'
 
 export interface ScanState {
   /** The value's canonical text, where the source is not canonical. */
@@ -57,7 +57,7 @@ function scanBoolean(text: string, position: number): number {
   return text.startsWith('false', position) ? position + 5 : -1
 }
 
-function scanString(text: string, position: number): number {
+export function scanString(text: string, position: number): number {
   if (text.charCodeAt(position) !== 34) return -1
   for (let at = position + 1; ; at++) {
     const code = text.charCodeAt(at)
@@ -199,20 +199,6 @@ function scanDay(text: string, position: number): number {
   return isDay(year, month, day) ? daysSinceEpoch(year, month, day) : Number.NaN
 }
 
-/** Of the Gregorian calendar, counted in years that begin on 1 March, so that leap days come last. */
-function daysSinceEpoch(year: number, month: number, day: number): number {
-  const fromMarch = month > 2 ? year : year - 1
-  const monthFromMarch = month > 2 ? month - 3 : month + 9
-  const leapDays = Math.floor(fromMarch / 4) - Math.floor(fromMarch / 100) + Math.floor(fromMarch / 400)
-  return fromMarch * 365 + leapDays + Math.floor((153 * monthFromMarch + 2) / 5) + day - 719_469
-}
-
-function twoDigits(text: string, position: number): number {
-  const tens = text.charCodeAt(position) - 48
-  const ones = text.charCodeAt(position + 1) - 48
-  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN
-}
-
 function scanUuid(text: string, position: number): number {
   if (text.charCodeAt(position) !== 34 || text.charCodeAt(position + 37) !== 34) return -1
   for (let index = 0; index < 36; index++) {
@@ -264,6 +250,14 @@ function arrayScan(type: Extract<FieldType, { kind: 'array' }>, scan: Scan): Sca
 /** Comma or closing bracket: a numeral that goes on in another way is not for the fast way. */
 function isValueEnd(code: number): boolean {
   return code === 44 || code === 125 || code === 93
+}
+
+/** A value of no interest: a simple text, a plain number, true, false or null. */
+export function scanAnyScalar(text: string, position: number): number {
+  const code = text.charCodeAt(position)
+  if (code === 34) return scanString(text, position)
+  if (code === 110) return text.startsWith('null', position) ? position + 4 : -1
+  return code === 116 || code === 102 ? scanBoolean(text, position) : scanDouble(text, position)
 }
 
 function isDigit(code: number): boolean {

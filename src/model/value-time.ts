@@ -56,11 +56,29 @@ function isLeapYear(year: number): boolean {
   return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
 }
 
+/** Of the Gregorian calendar, counted in years that begin on 1 March, so that leap days come last. */
+export function daysSinceEpoch(year: number, month: number, day: number): number {
+  const fromMarch = month > 2 ? year : year - 1
+  const monthFromMarch = month > 2 ? month - 3 : month + 9
+  const leapDays = Math.floor(fromMarch / 4) - Math.floor(fromMarch / 100) + Math.floor(fromMarch / 400)
+  return fromMarch * 365 + leapDays + Math.floor((153 * monthFromMarch + 2) / 5) + day - 719_469
+}
+
+/** The number that two digits make, NaN when they are none. */
+export function twoDigits(text: string, position: number): number {
+  const tens = text.charCodeAt(position) - 48
+  const ones = text.charCodeAt(position + 1) - 48
+  return tens >= 0 && tens <= 9 && ones >= 0 && ones <= 9 ? tens * 10 + ones : Number.NaN
+}
+
 /** Microseconds since the epoch of a canonical timestamp; exact within `timeUsMax` of it, rounded beyond. */
 export function timestampUs(canonical: string): number {
-  const seconds = Date.parse(`${canonical.slice(0, 19)}Z`) / 1000
+  const year = twoDigits(canonical, 0) * 100 + twoDigits(canonical, 2)
+  const days = daysSinceEpoch(year, twoDigits(canonical, 5), twoDigits(canonical, 8))
+  const minutes = twoDigits(canonical, 11) * 60 + twoDigits(canonical, 14)
+  const seconds = minutes * 60 + twoDigits(canonical, 17)
   const fraction = canonical.length > 20 ? Number(canonical.slice(20, -1).padEnd(6, '0')) : 0
-  return seconds * 1_000_000 + fraction
+  return (days * 86_400 + seconds) * 1_000_000 + fraction
 }
 
 /** Event time must be exact as a count of microseconds in a double: the years 1684 to 2255. */

@@ -384,6 +384,38 @@ export const errorTable = {
     'Send the request again, or with a longer timeout; `refold status` shows the lag.',
   ),
   SERVER_STOPPING: row(503, true, 'The server is stopping.', 'Send the request again once it is back.'),
+  // cli
+  CLI_USAGE: row(400, false, 'The command line has a mistake.', 'Read `refold COMMAND --help`.'),
+  CLI_UNREACHABLE: row(
+    503,
+    true,
+    'No server answers at the URL.',
+    'Start one with `refold dev` or `refold start`, or name another with --url.',
+  ),
+  CLI_ANSWER: row(
+    502,
+    false,
+    'What answered is not a Refold server of this version.',
+    'Check --url, and that server and command have the same version.',
+  ),
+  CLI_FILE_EXISTS: row(
+    409,
+    false,
+    'A file that would be written is already there.',
+    'Name an empty or new folder.',
+  ),
+  CLI_FILE_UNREADABLE: row(
+    400,
+    false,
+    'A file cannot be read, or its bytes are not what they should be.',
+    'Check the path and the kind of the file.',
+  ),
+  CLI_FILE_CHANGED: row(
+    409,
+    false,
+    'A file, or the log it went into, is not the one that the progress kept beside the file speaks of.',
+    'Run with --restart to send the file from its beginning.',
+  ),
   INTERNAL: row(500, false, 'A bug in Refold.', 'Please report it with the log lines around it.'),
 } as const satisfies Record<string, ErrorRow>
 

@@ -1,0 +1,160 @@
+/**
+ * `refold query`: one SQL statement or a lookup in a view, shown as a table, as the server's JSON, or as rows. The
+ * answer's cut, version and lag go to stderr, so that stdout is data alone. No state.
+ */
+
+import { Command } from 'commander'
+import { RefoldError } from '../model/errors.ts'
+import type { Column } from '../plan/plan.ts'
+import { type Client, openClient } from './client.ts'
+import { addExamples, addServerOptions, type ServerOptions, wholeNumber } from './command-options.ts'
+import { type ExactJson, parseExactJson, printExactJson } from './exact-json.ts'
+import { formatTable, type TableRow } from './table.ts'
+import type { Cli } from './terminal.ts'
+
+interface QueryOptions extends ServerOptions {
+  readonly view?: string
+  readonly where?: readonly string[]
+  readonly order?: string
+  readonly limit?: number
+  readonly after?: number
+  readonly timeout?: number
+  readonly ndjson?: boolean
+}
+
+export function queryCommand(cli: Cli): Command {
+  const command = new Command('query')
+    .description('ask with SQL over views and streams, or look up rows of one view')
+    .argument('[sql]', 'a SELECT; read from stdin when it is left out or "-"')
+    .option('--view <name>', 'read this view instead of running SQL')
+    .option('--where <column=value>', 'with --view: keep rows with this value; may be given again', collect)
+    .option('--order <columns>', 'with --view: order by these columns, "-" before a name for descending')
+    .option('--limit <rows>', 'at most so many rows', wholeNumber(0))
+    .option('--after <cut>', 'wait until the answer includes this cut', wholeNumber(0))
+    .option('--timeout <ms>', 'give up after so many milliseconds', wholeNumber(1))
+  addServerOptions(command)
+    .option('--json', "print the server's answer, one JSON object")
+    .option('--ndjson', 'print the rows alone, one JSON object a line')
+    .action((sql: string | undefined, options: QueryOptions) => runQuery(cli, sql, options))
+  return addExamples(command, [
+    {
+      does: 'the ten best rows of a view',
+      run: 'refold query "SELECT * FROM user_stats ORDER BY total DESC LIMIT 10"',
+    },
+    { does: 'one row by its key, as JSON', run: 'refold query --view user_stats --where user_id=u1 --json' },
+    { does: 'a statement from a file', run: 'refold query < report.sql' },
+  ])
+}
+
+async function runQuery(cli: Cli, sqlArgument: string | undefined, options: QueryOptions): Promise<void> {
+  if (options.view !== undefined && sqlArgument !== undefined) {
+    throw new RefoldError('CLI_USAGE', 'SQL and --view were both given', { hint: 'Give one of them.' })
+  }
+  if (options.view === undefined && (options.where !== undefined || options.order !== undefined)) {
+    throw new RefoldError('CLI_USAGE', '--where and --order go with --view', {
+      hint: 'Add `--view NAME`, or say it in the SQL.',
+    })
+  }
+  const client = openClient(options, cli.env)
+  try {
+    const text =
+      options.view === undefined
+        ? await askSql(client, await readSql(cli, sqlArgument), options)
+        : await askView(client, options.view, options)
+    await printAnswer(cli, text, options)
+  } finally {
+    client.close()
+  }
+}
+
+async function readSql(cli: Cli, argument: string | undefined): Promise<string> {
+  if (argument !== undefined && argument !== '-') return argument
+  if (cli.stdin.isTTY === true && argument === undefined) {
+    throw new RefoldError('CLI_USAGE', 'there is no SQL to run', {
+      hint: 'Run `refold query "SELECT …"`, or `refold query --view NAME`.',
+    })
+  }
+  const parts: Buffer[] = []
+  for await (const part of cli.stdin) parts.push(Buffer.from(part as Buffer | string))
+  const sql = Buffer.concat(parts).toString('utf8')
+  if (sql.trim() === '') throw new RefoldError('CLI_USAGE', 'the SQL from stdin is empty')
+  return sql
+}
+
+function askSql(client: Client, sql: string, options: QueryOptions): Promise<string> {
+  const { limit, after, timeout } = options
+  return client.text({
+    method: 'POST',
+    path: '/v1/sql',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ sql, limit, after, timeout }),
+  })
+}
+
+function askView(client: Client, view: string, options: QueryOptions): Promise<string> {
+  const query: Record<string, string | undefined> = {
+    limit: options.limit?.toString(),
+    order: options.order,
+    after: options.after?.toString(),
+    timeout: options.timeout?.toString(),
+  }
+  for (const condition of options.where ?? []) {
+    const at = condition.indexOf('=')
+    if (at < 1) {
+      throw new RefoldError('CLI_USAGE', `--where "${condition}" is not of the form column=value`)
+    }
+    query[`where.${condition.slice(0, at)}`] = condition.slice(at + 1)
+  }
+  return client.text({ path: `/v1/views/${encodeURIComponent(view)}`, query })
+}
+
+export interface QueryAnswer {
+  readonly cut: number
+  readonly view?: string
+  readonly version?: string
+  readonly versions?: Readonly<Record<string, string>>
+  readonly lagMs: number
+  readonly stalled?: Readonly<Record<string, ExactJson>>
+  readonly columns: readonly Column[]
+  readonly rows: readonly TableRow[]
+  readonly truncated: boolean
+}
+
+async function printAnswer(cli: Cli, text: string, options: QueryOptions): Promise<void> {
+  const { terminal } = cli
+  if (options.json === true) return terminal.data(`${text.trimEnd()}\n`)
+  const answer = parseExactJson(text) as unknown as QueryAnswer
+  if (options.ndjson === true) {
+    for (const row of answer.rows) await terminal.data(`${printExactJson(row as ExactJson)}\n`)
+    return
+  }
+  await terminal.data(
+    formatTable(answer.columns, answer.rows, { style: terminal.dataStyle, width: terminal.dataWidth() }),
+  )
+  for (const line of footer(answer)) terminal.talk(terminal.talkStyle.dim(line))
+  for (const [view, stall] of Object.entries(answer.stalled ?? {})) {
+    const message = (stall as { message?: string } | null)?.message ?? ''
+    terminal.talk(
+      terminal.talkStyle.yellow(`view "${view}" stands still at an event it cannot fold: ${message}`),
+    )
+  }
+}
+
+function footer(answer: QueryAnswer): readonly string[] {
+  const count = answer.rows.length === 1 ? '1 row' : `${answer.rows.length} rows`
+  const rows = answer.truncated ? `${count}, and there are more (--limit)` : count
+  const versions = Object.entries(answer.versions ?? {}).map(
+    ([view, version]) => `${view} ${shortVersion(version)}`,
+  )
+  if (answer.version !== undefined) versions.push(`version ${shortVersion(answer.version)}`)
+  return [[rows, `cut ${answer.cut}`, ...versions, `lag ${Math.round(answer.lagMs)} ms`].join(' · ')]
+}
+
+/** Versions are shown to people by their first twelve hex digits. */
+export function shortVersion(version: string): string {
+  return version.slice(0, 12)
+}
+
+function collect(value: string, previous: readonly string[] | undefined): readonly string[] {
+  return [...(previous ?? []), value]
+}

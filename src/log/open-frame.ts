@@ -1,0 +1,181 @@
+/**
+ * The commit that is being built: requests are encoded into its body as they arrive, while the commit before it is
+ * written. State: the body, the requests with their answers, and the streams it touched; offsets, counts and dedupe
+ * entries go to the working state at once, so that the next request sees them.
+ *
+ * Why duplicates are answered in time: an id that is remembered was remembered by an earlier commit or by this one,
+ * commits become durable in order, and a request is answered with its own commit. If an earlier one fails, this one
+ * fails with it.
+ */
+
+import type { CommitSeq } from '../model/cut.ts'
+import { assert } from '../std/assert.ts'
+import { hashBytes64, hashText128 } from '../std/hash.ts'
+import type { ByteWriter } from './byte-writer.ts'
+import type { DedupeStore, StreamWindow } from './dedupe-store.ts'
+import { encodeDeadLine, encodeFrameHeader, eventLineHead, eventLineKey } from './frame.ts'
+import type { LogState, StreamWork } from './log-state.ts'
+import type { AppendRequest, AppendResult, CommitHeader, DeadLetter, PreparedEvent } from './types.ts'
+
+/** A request that waits for its answer. */
+export interface PendingAppend {
+  readonly request: AppendRequest
+  readonly resolve: (result: AppendResult) => void
+  readonly reject: (error: unknown) => void
+}
+
+export interface FrameContext {
+  readonly state: LogState
+  readonly dedupe: DedupeStore
+  /** Hashes the content of an event. */
+  readonly contentKey: Int32Array
+}
+
+const KEPT_BODY_BYTES = 4 << 20
+const COMMA_P = Buffer.from(',"p":')
+const COMMA_O = Buffer.from(',"o":')
+const COMMA_ID = Buffer.from(',"id":')
+const LINE_END = Buffer.from('}\n')
+/** Room for everything in an event line beside the event, its id and its stream's name: digits and keys. */
+const LINE_ROOM = 128
+
+export class OpenFrame {
+  readonly commit: CommitSeq
+  readonly timeMs: number
+  readonly body: ByteWriter
+  readonly answers: { readonly pending: PendingAppend; readonly result: AppendResult }[] = []
+  readonly #context: FrameContext
+  readonly #changed = new Set<string>()
+  readonly #head: Buffer
+  readonly #id = new Int32Array(4)
+  readonly #content = new Int32Array(2)
+  #events = 0
+
+  constructor(context: FrameContext, commit: CommitSeq, timeMs: number, body: ByteWriter) {
+    this.#context = context
+    this.commit = commit
+    this.timeMs = timeMs
+    this.body = body
+    this.body.reset(KEPT_BODY_BYTES)
+    this.#head = Buffer.from(eventLineHead(commit))
+  }
+
+  /** Takes the whole request into this commit. */
+  add(pending: PendingAppend): void {
+    const { request } = pending
+    const { state, dedupe } = this.#context
+    const work = state.work(request.stream)
+    this.#changed.add(request.stream)
+    const window = dedupe.window(request.stream)
+    window?.window.expire(this.timeMs)
+    const keyText = eventLineKey(request.stream)
+    const key = Buffer.from(keyText)
+    const conflicts: { index: number; id: string }[] = []
+    const before = { accepted: work.accepted, duplicate: work.duplicate }
+    for (const event of request.events) {
+      if (event.id === undefined || window === undefined) {
+        this.#writeEvent(work, event, key, true)
+        continue
+      }
+      if (this.#addWithId(work, window, event, event.id, key)) continue
+      conflicts.push({ index: event.index, id: event.id })
+      this.#addDead(work, conflictLetter(event, event.id))
+    }
+    for (const letter of request.deadLetters) this.#addDead(work, letter)
+    const result: AppendResult = {
+      cut: this.commit,
+      accepted: work.accepted - before.accepted,
+      duplicates: work.duplicate - before.duplicate,
+      conflicts,
+    }
+    this.answers.push({ pending, result })
+  }
+
+  /** The header, once nothing is added any more. */
+  seal(): { readonly header: CommitHeader; readonly line: Buffer } {
+    const { commit, timeMs } = this
+    const bytes = this.body.length
+    const values = this.#context.state.changed(this.#changed)
+    const header: CommitHeader = { commit, timeMs, events: this.#events, bytes, ...values }
+    return { header, line: encodeFrameHeader(header, [this.body.bytes()]) }
+  }
+
+  /** False when the id is remembered with another content. */
+  #addWithId(
+    work: StreamWork,
+    { window, idKey, idInEvent }: StreamWindow,
+    event: PreparedEvent,
+    id: string,
+    key: Buffer,
+  ): boolean {
+    hashText128(idKey, id, this.#id, 0)
+    const place = window.claim(this.#id, this.timeMs)
+    if (place < 0) {
+      const start = this.#writeEvent(work, event, key, idInEvent)
+      this.#hashContent(start, this.body.length - LINE_END.length)
+      window.setContent(window.head - 1, this.#content)
+      return true
+    }
+    const start = this.body.length
+    this.body.reserve(3 * event.json.length)
+    this.body.text(event.json)
+    this.#hashContent(start, this.body.length)
+    this.body.truncate(start)
+    if (!window.hasContent(place, this.#content)) return false
+    work.duplicate++
+    return true
+  }
+
+  /** Writes an event line; answers where in the body the event's JSON text begins. */
+  #writeEvent(work: StreamWork, event: PreparedEvent, key: Buffer, idInEvent: boolean): number {
+    const { body } = this
+    const { partition, json, timeUs } = event
+    const offset = work.offsets[partition]
+    assert(offset !== undefined, `stream "${work.name}" has partition ${partition}`)
+    const id = idInEvent || event.id === undefined ? undefined : JSON.stringify(event.id)
+    body.reserve(3 * json.length + key.length + LINE_ROOM + 3 * (id?.length ?? 0))
+    body.piece(this.#head)
+    body.digits(this.#events++)
+    body.piece(COMMA_P)
+    body.digits(partition)
+    body.piece(COMMA_O)
+    body.digits(offset)
+    if (id !== undefined) {
+      body.piece(COMMA_ID)
+      body.text(id)
+    }
+    body.piece(key)
+    const start = body.length
+    body.text(json)
+    body.piece(LINE_END)
+    work.offsets[partition] = offset + 1
+    work.accepted++
+    if (timeUs !== undefined) {
+      const watermarkUs = timeUs - work.latenessUs
+      if (work.watermarkUs === undefined || watermarkUs > work.watermarkUs) work.watermarkUs = watermarkUs
+    }
+    return start
+  }
+
+  #addDead(work: StreamWork, letter: DeadLetter): void {
+    const line = encodeDeadLine(this.commit, letter)
+    this.body.reserve(3 * line.length)
+    this.body.text(line)
+    work.rejected++
+  }
+
+  #hashContent(start: number, end: number): void {
+    hashBytes64(this.#context.contentKey, this.body.view, start, end, this.#content, 0)
+  }
+}
+
+function conflictLetter(event: PreparedEvent, id: string): DeadLetter {
+  return {
+    stream: event.stream,
+    index: event.index,
+    code: 'EVENT_ID_REUSED',
+    reason: `id "${id}" was used before by an event with other content`,
+    place: '',
+    raw: event.json,
+  }
+}

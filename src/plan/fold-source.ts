@@ -1,0 +1,48 @@
+/**
+ * The part of a fold below its stage: selects that look at one event at a time, nested as in the user's SQL, each
+ * giving only the columns that the next needs. Pure but for printing.
+ */
+
+import { quoteIdentifier } from '../model/schema.ts'
+import { columnsUsed, hasUnnest, type PlannedLink, printExpressions, subquery } from './planned-link.ts'
+import type { SqlSyntax } from './sql-syntax.ts'
+
+export interface FoldSource {
+  /** What stands after FROM. */
+  readonly fromSql: string
+  /** Top-level fields of the stream that are read. */
+  readonly fields: readonly string[]
+}
+
+/** `needed` are the columns that the stage reads from the topmost of `links`, or from the stream without links. */
+export async function foldSource(
+  links: readonly PlannedLink[],
+  streamFields: readonly string[],
+  needed: ReadonlySet<string>,
+  syntax: SqlSyntax,
+): Promise<FoldSource> {
+  const top = links.at(-1)
+  if (top === undefined) {
+    return { fromSql: '"$events"', fields: streamFields.filter((field) => needed.has(field)) }
+  }
+  const { items, where } = top.resolved
+  const kept = items.flatMap((item, index) => {
+    const name = top.outputs[index]!.name
+    return needed.has(name) || hasUnnest(item) ? [{ item, name }] : []
+  })
+  const actual = top.source.columns.map((column) => column.actual)
+  const used = columnsUsed([kept.map(({ item }) => item), where], actual)
+  const below = await foldSource(links.slice(0, -1), streamFields, used, syntax)
+  const printed = await printExpressions(
+    kept.map(({ item }) => item),
+    syntax,
+  )
+  const columns = printed.map((sql, index) => `${sql} AS ${quoteIdentifier(kept[index]!.name)}`)
+  const list = columns.length === 0 ? '1 AS "$one"' : columns.join(', ')
+  const [condition] = where === undefined ? [] : await printExpressions([where], syntax)
+  const whereSql = condition === undefined ? '' : ` WHERE ${condition}`
+  return {
+    fromSql: subquery(`SELECT ${list} FROM ${below.fromSql}${whereSql}`, '$rows'),
+    fields: below.fields,
+  }
+}

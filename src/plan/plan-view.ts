@@ -1,0 +1,198 @@
+/**
+ * Plans a view: from the user's SQL to one frozen plan, or to all the mistakes that are in it. Works on DuckDB's own
+ * syntax tree; what a text means is never guessed: names and types are asked of DuckDB over empty tables.
+ *
+ * The way: parse → refuse what no view can have → the chain of SELECTs → names, bottom up → the stage (the lowest
+ * SELECT that groups, makes distinct or limits; without one the topmost) → fold below it, finish from it upwards.
+ */
+
+import type { ErrorPlace, RefoldError } from '../model/errors.ts'
+import { type StreamDef, sqlType } from '../model/schema.ts'
+import { must } from '../std/assert.ts'
+import { checkExpressions } from './check-expressions.ts'
+import { placeOfDuckDbError } from './duckdb-error-place.ts'
+import { FunctionRules } from './function-rules.ts'
+import { Mistakes } from './mistakes.ts'
+import type { Column, ViewPlan } from './plan.ts'
+import { planFromLinks } from './plan-stage.ts'
+import { firstSentence, type PlannedLink, type PlanStream, type PlanTools, planLink } from './planned-link.ts'
+import type { Source } from './resolve-names.ts'
+import { type Link, type SelectChain, selectChain } from './select-chain.ts'
+import type { SqlNode, SqlSyntax } from './sql-syntax.ts'
+import { functionName, textOf } from './syntax-tree.ts'
+
+export interface PlanRequest {
+  readonly name: string
+  readonly sql: string
+  /** Where the SQL's first character stands. */
+  readonly place: ErrorPlace
+  readonly streams: readonly StreamDef[]
+  readonly syntax: SqlSyntax
+  /** Names of all views of the project, so that reading one is told apart from a wrong name. */
+  readonly views?: readonly string[]
+}
+
+export type PlanResult =
+  /** `printedSql` is the SQL parsed and printed: the same for texts that differ in layout only. */
+  | { readonly ok: true; readonly plan: ViewPlan; readonly printedSql: string }
+  | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
+
+export async function planView(request: PlanRequest): Promise<PlanResult> {
+  const mistakes = new Mistakes(request.sql, request.place)
+  const planned = await plan(request, mistakes)
+  if (mistakes.found || planned === undefined) return { ok: false, mistakes: mistakes.errors }
+  return { ok: true, ...planned }
+}
+
+async function plan(
+  request: PlanRequest,
+  mistakes: Mistakes,
+): Promise<{ plan: ViewPlan; printedSql: string } | undefined> {
+  const { syntax } = request
+  const statement = await parseOne(request, mistakes)
+  if (statement === undefined) return undefined
+  const rules = new FunctionRules(await syntax.functions())
+  const tools: PlanTools = {
+    syntax,
+    rules,
+    mistakes,
+    isAggregate: (node) => isAggregate(node, rules),
+  }
+  checkExpressions(statement, rules, mistakes)
+  const chain = selectChain(statement, { streams: request.streams, views: request.views ?? [], mistakes })
+  if (chain === undefined) return undefined
+  const printedSql = await syntax.print(statement)
+  const links = await planLinks(request, chain, tools)
+  if (mistakes.found || links === undefined) return undefined
+  checkOutputs(must(links.at(-1), 'a chain has a link'), mistakes)
+  const staged = await planFromLinks(links, streamOf(chain.stream), tools)
+  if (staged === undefined || mistakes.found) return undefined
+  return {
+    printedSql,
+    plan: freeze({
+      format: 1,
+      view: request.name,
+      sql: request.sql,
+      streams: [chain.stream.name],
+      columns: links.at(-1)!.outputs,
+      ...staged,
+    }),
+  }
+}
+
+async function parseOne(request: PlanRequest, mistakes: Mistakes): Promise<SqlNode | undefined> {
+  const parsed = await request.syntax.parse(request.sql)
+  if (!parsed.ok) {
+    const isSelectOnly = parsed.message.startsWith('Only SELECT')
+    mistakes.add({
+      code: isSelectOnly ? 'VIEW_NOT_SELECT' : 'VIEW_SYNTAX',
+      message: isSelectOnly
+        ? `the SQL of view "${request.name}" is not a SELECT`
+        : `the SQL of view "${request.name}" cannot be parsed: ${parsed.message}`,
+      ...(parsed.position === undefined ? {} : { at: parsed.position }),
+    })
+    return undefined
+  }
+  if (parsed.statements.length !== 1) {
+    mistakes.add({
+      code: 'VIEW_NOT_SELECT',
+      message: `view "${request.name}" has ${parsed.statements.length} statements instead of one`,
+      hint: 'Write one SELECT; make a view of each further one.',
+      ...(parsed.statements[1] === undefined ? {} : { at: parsed.statements[1] }),
+    })
+    return undefined
+  }
+  return parsed.statements[0]
+}
+
+function isAggregate(node: SqlNode, rules: FunctionRules): boolean {
+  const name = functionName(node)
+  if (name === undefined || node.is_operator === true) return false
+  return rules.verdict(name, 1, textOf(node.schema)).kind === 'aggregate'
+}
+
+function streamOf(stream: StreamDef): PlanStream {
+  const columns = stream.schema.fields.map((field) => ({ name: field.name, type: sqlType(field.type) }))
+  return { name: stream.name, fields: columns.map((column) => column.name), columns }
+}
+
+/** Plans every SELECT of the chain from the stream upwards. */
+async function planLinks(
+  request: PlanRequest,
+  chain: SelectChain,
+  tools: PlanTools,
+): Promise<readonly PlannedLink[] | undefined> {
+  const refusal = await describeWhole(request, chain)
+  const planned: PlannedLink[] = []
+  let below: { readonly title: string; readonly columns: readonly Column[] } = {
+    title: `stream "${chain.stream.name}"`,
+    columns: streamOf(chain.stream).columns,
+  }
+  for (const [index, link] of chain.links.entries()) {
+    const isTop = index === chain.links.length - 1
+    const source = sourceOf(link, below)
+    const one = await planLink(link, source, isTop, tools, refusal === undefined)
+    if (one === undefined) break
+    planned.push(one)
+    const next = chain.links[index + 1]
+    below = { title: `subquery "${next?.sourceName || 'in FROM'}"`, columns: one.outputs }
+  }
+  if (refusal !== undefined && !tools.mistakes.found) {
+    const position = placeOfDuckDbError(refusal, request.sql)
+    tools.mistakes.add({
+      code: 'VIEW_INVALID',
+      message: `the SQL of view "${request.name}" does not bind: ${firstSentence(refusal)}`,
+      ...(position === undefined ? {} : { at: position }),
+    })
+  }
+  return planned.length === chain.links.length ? planned : undefined
+}
+
+/** What DuckDB has against the whole statement, over an empty table in place of the stream. */
+async function describeWhole(request: PlanRequest, chain: SelectChain): Promise<unknown> {
+  try {
+    await request.syntax.describe(request.sql, { [chain.stream.name]: streamOf(chain.stream).columns })
+    return undefined
+  } catch (error) {
+    return error
+  }
+}
+
+function sourceOf(
+  link: Link,
+  below: { readonly title: string; readonly columns: readonly Column[] },
+): Source {
+  return {
+    name: link.sourceName,
+    title: below.title,
+    columns: below.columns.map(({ name, type }, index) => ({
+      name: link.sourceRenames[index] ?? name,
+      actual: name,
+      type,
+    })),
+  }
+}
+
+function checkOutputs(top: PlannedLink, mistakes: Mistakes): void {
+  const seen = new Set<string>()
+  top.outputs.forEach(({ name }, index) => {
+    const lower = name.toLowerCase()
+    if (seen.has(lower)) {
+      mistakes.add({
+        code: 'VIEW_COLUMN_DUPLICATE',
+        message: `two columns are named "${name}"`,
+        at: top.resolved.items[index] ?? top.link.select,
+      })
+    }
+    seen.add(lower)
+  })
+}
+
+/** Plans are data that nobody changes. */
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    for (const child of Object.values(value)) freeze(child)
+    Object.freeze(value)
+  }
+  return value
+}

@@ -51,7 +51,7 @@ function changedSql(before: ReadSet, after: ReadSet): { oldSql: string; newSql: 
   const restriction: Restriction =
     stage.keys.length === 0
       ? ALL_GROUPS
-      : { kind: 'groups', sql: touchedGroups(stage, generations, before.cut, after.cut) }
+      : { kind: 'groups', sql: touchedGroups(generations, before.cut, after.cut) }
   return {
     oldSql: `SELECT * FROM (${viewQuery(before, restriction)})`,
     newSql: `SELECT * FROM (${viewQuery(after, restriction)})`,

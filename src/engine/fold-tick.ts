@@ -15,7 +15,7 @@ import { must } from '../std/assert.ts'
 import { queryRows, run } from './duckdb.ts'
 import type { EventPosition, StallInfo } from './engine.ts'
 import { type LiveView, openGeneration } from './live-view.ts'
-import { soleStage } from './merged-relation.ts'
+import { hashColumn, soleStage } from './merged-relation.ts'
 import type { TickSource } from './tick-source.ts'
 
 /** How long a view waits before it tries again after a failure that no event causes, such as want of memory. */
@@ -133,7 +133,7 @@ async function appendFold(
     const table = must(generation.tables[part], `the open generation has a table for part ${part}`)
     const result = await run(
       connection,
-      `INSERT INTO ${table} SELECT *, ${cut} FROM (${foldQuery(stage, part, events)})`,
+      `INSERT INTO ${table} SELECT *, ${hashColumn(stage)}, ${cut} FROM (${foldQuery(stage, part, events)})`,
     )
     rows += result.rowsChanged
   }

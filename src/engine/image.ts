@@ -12,7 +12,7 @@ import { emptyPartQuery, mergedQuery, mergeQuery, partColumns, partKeyColumns } 
 import { must } from '../std/assert.ts'
 import { queryValue, run } from './duckdb.ts'
 import type { SliceInfo } from './engine.ts'
-import { ALL_GROUPS, mergedRelation } from './merged-relation.ts'
+import { ALL_GROUPS, hashColumn, mergedRelation } from './merged-relation.ts'
 import type { Image, ReadSet } from './read-set.ts'
 import type { TableStore } from './table-store.ts'
 
@@ -37,9 +37,9 @@ export async function imageFromSlices(
       continue
     }
     const table = tables.name(`${view}_${part.name}_image`)
-    await run(connection, `CREATE TABLE ${table} AS ${merged}`)
+    await run(connection, `CREATE TABLE ${table} AS ${withHash(stage, merged)}`)
     distinct[part.name] = table
-    parts[part.name] = `SELECT * FROM ${table}`
+    parts[part.name] = `SELECT ${columnNames(stage, part.name)} FROM ${table}`
   }
   return finishImage(connection, tables, view, stage, cut, mergedQuery(stage, parts), distinct)
 }
@@ -55,7 +55,10 @@ export async function nextImage(
   for (const part of stage.parts) {
     if (part.kind === 'main') continue
     const table = tables.name(`${readSet.view}_${part.name}_image`)
-    await run(connection, `CREATE TABLE ${table} AS ${nextDistinct(stage, part.name, readSet)}`)
+    await run(
+      connection,
+      `CREATE TABLE ${table} AS ${withHash(stage, nextDistinct(stage, part.name, readSet))}`,
+    )
     distinct[part.name] = table
   }
   return finishImage(
@@ -71,9 +74,7 @@ export async function nextImage(
 
 /** Values that no tick has brought again stay as they are; only those that came again are merged. */
 function nextDistinct(stage: GroupStage, part: string, readSet: ReadSet): string {
-  const columns = partColumns(stage, part)
-    .map((column) => quoteIdentifier(column.name))
-    .join(', ')
+  const columns = columnNames(stage, part)
   const tail = readSet.generations
     .filter((generation) => generation.rows > 0)
     .map(
@@ -106,37 +107,27 @@ async function finishImage(
   distinct: Readonly<Record<string, string>>,
 ): Promise<Image> {
   const main = tables.name(`${view}_image`)
-  await run(connection, `CREATE TABLE ${main} AS ${mergedSql}`)
+  await run(connection, `CREATE TABLE ${main} AS ${withHash(stage, mergedSql)}`)
   const groups = Number(await queryValue(connection, `SELECT count(*) FROM ${main}`))
   if (groups >= INDEX_FROM_GROUPS && stage.keys.length > 0) {
-    const key = await mostSelectiveKey(connection, main, stage)
-    await run(connection, `CREATE INDEX ${main}_key ON ${main}(${key})`)
+    await run(connection, `CREATE INDEX ${main}_key ON ${main}(_h)`)
   }
   return { cut, main, distinct, groups }
 }
 
-/** An index over several columns does not serve DuckDB's scans, so the column with the most distinct values has it. */
-async function mostSelectiveKey(
-  connection: DuckDBConnection,
-  table: string,
-  stage: GroupStage,
-): Promise<string> {
-  const first = quoteIdentifier(must(stage.keys[0], 'a keyed stage has a key').name)
-  if (stage.keys.length === 1) return first
-  let best = { name: first, count: -1 }
-  for (const key of stage.keys) {
-    const name = quoteIdentifier(key.name)
-    const count = Number(await queryValue(connection, `SELECT approx_count_distinct(${name}) FROM ${table}`))
-    if (count > best.count) best = { name, count }
-  }
-  return best.name
+function withHash(stage: GroupStage, sql: string): string {
+  return `SELECT *, ${hashColumn(stage)} AS _h FROM (${sql})`
+}
+
+function columnNames(stage: GroupStage, part: string): string {
+  return partColumns(stage, part)
+    .map((column) => quoteIdentifier(column.name))
+    .join(', ')
 }
 
 function sliceRows(stage: GroupStage, part: string, slices: readonly SliceInfo[]): string {
   const files = slices.filter((slice) => slice.part === part).map((slice) => quoteLiteral(slice.path))
   if (files.length === 0) return emptyPartQuery(stage, part)
-  const columns = partColumns(stage, part)
-    .map((column) => quoteIdentifier(column.name))
-    .join(', ')
+  const columns = columnNames(stage, part)
   return `SELECT ${columns} FROM read_parquet([${files.join(', ')}])`
 }

@@ -48,7 +48,7 @@ export interface ImagePolicy {
   readonly groupsShare: number
 }
 
-const IMAGE_POLICY: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.15 }
+const IMAGE_POLICY: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.1 }
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
 const BULK_BYTES = 4 << 20
 /** How long after a delta the tables for the next one are kept. */

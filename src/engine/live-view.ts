@@ -50,7 +50,11 @@ export async function createGeneration(
   const names: Record<string, string> = {}
   for (const part of partNames(stage)) {
     const columns = partColumns(stage, part)
-    names[part] = await tables.create(`${spec.view}_${part}`, [...columns, { name: '_cut', type: 'BIGINT' }])
+    const system = [
+      { name: '_h', type: 'UBIGINT' },
+      { name: '_cut', type: 'BIGINT' },
+    ]
+    names[part] = await tables.create(`${spec.view}_${part}`, [...columns, ...system])
   }
   return { from, to: undefined, tables: names, rows: 0 }
 }

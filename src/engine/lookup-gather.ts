@@ -8,12 +8,12 @@
  */
 
 import type { DuckDBConnection } from '@duckdb/node-api'
-import { type JsonValue, quoteIdentifier, quoteLiteral } from '../model/schema.ts'
+import { type JsonValue, quoteLiteral } from '../model/schema.ts'
 import type { Column, ViewPlan } from '../plan/plan.ts'
 import { must } from '../std/assert.ts'
 import { runCancellable } from './duckdb.ts'
 import type { Rows, ViewRead } from './engine.ts'
-import { viewQuery } from './merged-relation.ts'
+import { keyHash, soleStage, viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
 import { coversKeys, limitedRows } from './read-view.ts'
 import { resultColumns, resultRows, rowTexts, valueText } from './rows-json.ts'
@@ -55,7 +55,7 @@ export class LookupGather {
       texts.push(text)
     }
     const keys = new Set(columns.map((column) => plan.finish.keyColumns[column.name]))
-    const stage = must(plan.stages[0], 'a plan has a stage')
+    const stage = soleStage(plan)
     if (stage.kind === 'rows' || keys.size !== stage.keys.length) return undefined
     return { columns, texts }
   }
@@ -133,26 +133,29 @@ async function answerBatch(
   }
 }
 
-/** `IN` over each key by itself lets an index on it serve; with several keys the tuples say which pairs are wanted. */
+/**
+ * Hashes alone find the groups, because DuckDB uses the image's index only when nothing else is asked of the scan.
+ * A group that shares a hash with a wanted one is read too, and nobody takes it.
+ */
 function batchCondition(plan: ViewPlan, columns: readonly Column[], batch: readonly Lookup[]): string {
-  const keys = columns.map((column) =>
-    quoteIdentifier(must(plan.finish.keyColumns[column.name], 'a lookup column is a key')),
+  const stage = soleStage(plan)
+  const keys = stage.kind === 'rows' ? [] : stage.keys
+  const positions = keys.map((key) =>
+    columns.findIndex((column) => plan.finish.keyColumns[column.name] === key.name),
   )
-  const tuples = batch.map((lookup) =>
-    columns.map((column, position) =>
-      sqlLiteral(column, must(lookup.texts[position], 'a lookup has a text per column')),
+  const hashes = batch.map((lookup) =>
+    keyHash(
+      keys.map((key, index) =>
+        sqlLiteral(key, must(lookup.texts[positions[index] ?? -1], 'a lookup has a text per key')),
+      ),
     ),
   )
-  const single = keys.map(
-    (key, position) => `${key} IN (${[...new Set(tuples.map((tuple) => tuple[position]))].join(', ')})`,
-  )
-  if (keys.length === 1) return single.join('')
-  const pairs = tuples.map((tuple) => `(${tuple.join(', ')})`)
-  return `${single.join(' AND ')} AND (${keys.join(', ')}) IN (${pairs.join(', ')})`
+  return `_h IN (${[...new Set(hashes)].join(', ')})`
 }
 
 function sqlLiteral(column: Column, jsonText: string): string {
-  return column.type === 'VARCHAR' ? quoteLiteral(JSON.parse(jsonText) as string) : jsonText
+  const value = column.type === 'VARCHAR' ? quoteLiteral(JSON.parse(jsonText) as string) : jsonText
+  return `CAST(${value} AS ${column.type})`
 }
 
 /** The JSON text that an answer's cell has for this value, or undefined when the value is not of the column's type. */

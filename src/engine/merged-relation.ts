@@ -17,12 +17,16 @@ import {
 import { must } from '../std/assert.ts'
 import type { Generation, Image, ReadSet } from './read-set.ts'
 
-/** Which groups are wanted: all, those that meet a condition on the keys, or those that a relation lists. */
+/**
+ * Which groups are wanted. Tables carry `_h`, a hash of the keys, because joining on one integer is several times
+ * quicker than on texts. Two keys with one hash do no harm: `groups` may let in a group too many, and whoever uses it
+ * takes the same groups on both sides.
+ */
 export type Restriction =
   | { readonly kind: 'none' }
-  /** SQL over the bare key columns `k0`, `k1`, … */
+  /** SQL over the bare key columns `k0`, `k1`, … and, where all keys are known, over `_h`. */
   | { readonly kind: 'where'; readonly sql: string }
-  /** SELECT that gives the key columns, each group once. */
+  /** SELECT that gives `_h`. */
   | { readonly kind: 'groups'; readonly sql: string }
 
 export const ALL_GROUPS: Restriction = { kind: 'none' }
@@ -43,45 +47,48 @@ export function soleStage(plan: ViewPlan): StagePlan {
   return must(plan.stages[0], 'a plan has a stage')
 }
 
-/** SELECT that gives the keys of the groups that ticks in (from, to] have touched. */
-export function touchedGroups(
-  stage: GroupStage,
-  generations: readonly Generation[],
-  from: CommitSeq,
-  to: CommitSeq,
-): string {
-  const keys = columnList(stage.keys)
+/** SELECT that gives `_h` of the groups that ticks in (from, to] have touched. */
+export function touchedGroups(generations: readonly Generation[], from: CommitSeq, to: CommitSeq): string {
   const rows = generations
     .filter((generation) => generation.to === undefined || generation.to > from)
     .map(
-      (generation) =>
-        `SELECT ${keys} FROM ${tableOf(generation, 'main')} WHERE _cut > ${from} AND _cut <= ${to}`,
+      (generation) => `SELECT _h FROM ${tableOf(generation, 'main')} WHERE _cut > ${from} AND _cut <= ${to}`,
     )
-  return `SELECT DISTINCT ${keys} FROM (${rows.length === 0 ? emptyKeys(stage) : rows.join(' UNION ALL ')})`
+  return rows.length === 0
+    ? 'SELECT 0::UBIGINT AS _h WHERE false'
+    : `SELECT DISTINCT _h FROM (${rows.join(' UNION ALL ')})`
+}
+
+/** SQL of `_h` for rows that have the stage's key columns. */
+export function hashColumn(stage: StagePlan): string {
+  return keyHash(stage.kind === 'rows' ? [] : stage.keys.map((key) => key.name))
+}
+
+/** SQL of the hash of keys, given as expressions of exactly the keys' types: equal values of other types differ. */
+export function keyHash(keys: readonly string[]): string {
+  return keys.length === 0 ? '0::UBIGINT' : `hash(${keys.join(', ')})`
 }
 
 function rowRelation(readSet: ReadSet, stage: RowStage): string {
   const columns = columnList(stage.columns)
   const files = readSet.slices.map((slice) => quoteLiteral(slice.path))
-  const sources = tailRows(readSet, 'rows', columns)
+  const sources = tailSources(readSet, 'rows').map((source) => selectFrom(source, columns, ALL_GROUPS))
   if (files.length > 0) sources.unshift(`SELECT ${columns} FROM read_parquet([${files.join(', ')}])`)
   return sources.length === 0 ? emptyPartQuery(stage, 'rows') : sources.join(' UNION ALL ')
 }
 
 function groupRelation(readSet: ReadSet, stage: GroupStage, restriction: Restriction): string {
   const { image } = readSet
-  const touchedSinceImage = readSet.generations.some((generation) => generation.rows > 0)
-  if (restriction.kind !== 'none' || stage.keys.length === 0) return mergedFrom(readSet, stage, restriction)
-  if (image === undefined) return mergedFrom(readSet, stage, restriction)
-  const columns = mergedColumns(stage)
-    .map((column) => quoteIdentifier(column.name))
-    .join(', ')
-  if (!touchedSinceImage) return `SELECT ${columns} FROM ${image.main}`
-  const tail = tailRows(readSet, 'main', columnList(partColumns(stage, 'main')))
-  return `WITH touched AS MATERIALIZED (SELECT DISTINCT ${columnList(stage.keys)} FROM (${tail.join(' UNION ALL ')}))
-    SELECT ${columns} FROM ${image.main} AS i ANTI JOIN touched AS t ON ${sameKeys(stage, 'i', 't')}
+  if (restriction.kind !== 'none' || stage.keys.length === 0 || image === undefined) {
+    return mergedFrom(readSet, stage, restriction)
+  }
+  const columns = columnList(mergedColumns(stage))
+  const tail = tailSources(readSet, 'main').map((source) => selectFrom(source, '_h', ALL_GROUPS))
+  if (tail.length === 0) return `SELECT ${columns} FROM ${image.main}`
+  return `WITH touched AS MATERIALIZED (SELECT DISTINCT _h FROM (${tail.join(' UNION ALL ')}))
+    SELECT ${columns} FROM ${image.main} AS i ANTI JOIN touched AS t ON i._h = t._h
     UNION ALL
-    SELECT ${columns} FROM (${mergedFrom(readSet, stage, { kind: 'groups', sql: 'SELECT * FROM touched' })})`
+    SELECT ${columns} FROM (${mergedFrom(readSet, stage, { kind: 'groups', sql: 'SELECT _h FROM touched' })})`
 }
 
 /** Merges image and generations for the wanted groups. */
@@ -89,49 +96,44 @@ function mergedFrom(readSet: ReadSet, stage: GroupStage, restriction: Restrictio
   const parts: Record<string, string> = {}
   for (const part of stage.parts) {
     const columns = columnList(partColumns(stage, part.name))
-    const sources = tailRows(readSet, part.name, columns).map((sql) => restricted(stage, sql, restriction))
-    if (readSet.image !== undefined) {
-      const fromImage = `SELECT ${columns} FROM ${imageTable(readSet.image, part.name)}`
-      sources.unshift(restricted(stage, fromImage, restriction))
-    }
+    const sources = tailSources(readSet, part.name)
+    if (readSet.image !== undefined)
+      sources.unshift({ table: imageTable(readSet.image, part.name), conditions: [] })
+    const rows = sources.map((source) => selectFrom(source, columns, restriction))
     parts[part.name] = mergeQuery(
       stage,
       part.name,
-      sources.length === 0 ? emptyPartQuery(stage, part.name) : sources.join(' UNION ALL '),
+      rows.length === 0 ? emptyPartQuery(stage, part.name) : rows.join(' UNION ALL '),
     )
   }
   return mergedQuery(stage, parts)
 }
 
-function restricted(stage: GroupStage, sql: string, restriction: Restriction): string {
-  switch (restriction.kind) {
-    case 'none':
-      return sql
-    case 'where':
-      return `SELECT * FROM (${sql}) WHERE ${restriction.sql}`
-    case 'groups':
-      return `SELECT p.* FROM (${sql}) AS p SEMI JOIN (${restriction.sql}) AS w ON ${sameKeys(stage, 'p', 'w')}`
-  }
+interface Source {
+  readonly table: string
+  readonly conditions: readonly string[]
 }
 
-/** One SELECT per generation that is not empty, cut at the read set's cut. */
-function tailRows(readSet: ReadSet, part: string, columns: string): string[] {
+/** The generations that are not empty, cut at the read set's cut. */
+function tailSources(readSet: ReadSet, part: string): Source[] {
   return readSet.generations
     .filter((generation) => generation.rows > 0)
     .map((generation) => {
       const open = generation.to === undefined || generation.to > readSet.cut
-      const bounds = [
+      const conditions = [
         ...(open ? [`_cut <= ${readSet.cut}`] : []),
         ...(readSet.rowsAfter === undefined ? [] : [`_cut > ${readSet.rowsAfter}`]),
       ]
-      return `SELECT ${columns} FROM ${tableOf(generation, part)}${bounds.length === 0 ? '' : ` WHERE ${bounds.join(' AND ')}`}`
+      return { table: tableOf(generation, part), conditions }
     })
 }
 
-function sameKeys(stage: GroupStage, left: string, right: string): string {
-  return stage.keys
-    .map((key) => `${left}.${key.name} IS NOT DISTINCT FROM ${right}.${key.name}`)
-    .join(' AND ')
+function selectFrom(source: Source, columns: string, restriction: Restriction): string {
+  const conditions =
+    restriction.kind === 'where' ? [...source.conditions, restriction.sql] : source.conditions
+  const join = restriction.kind === 'groups' ? ` AS p SEMI JOIN (${restriction.sql}) AS w ON p._h = w._h` : ''
+  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
+  return `SELECT ${columns} FROM ${source.table}${join}${where}`
 }
 
 function columnList(columns: readonly { readonly name: string }[]): string {
@@ -144,8 +146,4 @@ function tableOf(generation: Generation, part: string): string {
 
 function imageTable(image: Image, part: string): string {
   return part === 'main' ? image.main : must(image.distinct[part], `an image has a table for part ${part}`)
-}
-
-function emptyKeys(stage: GroupStage): string {
-  return `SELECT ${stage.keys.map((key) => `NULL::${key.type} AS ${key.name}`).join(', ')} WHERE false`
 }

@@ -10,7 +10,7 @@ import { type JsonValue, quoteIdentifier, quoteLiteral } from '../model/schema.t
 import type { Column, ViewPlan } from '../plan/plan.ts'
 import { runCancellable } from './duckdb.ts'
 import type { Rows, ViewRead } from './engine.ts'
-import { ALL_GROUPS, type Restriction, viewQuery } from './merged-relation.ts'
+import { ALL_GROUPS, keyHash, type Restriction, soleStage, viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
 import { resultColumns, rowTexts } from './rows-json.ts'
 
@@ -37,11 +37,24 @@ export function limitedRows(rows: string[], columns: readonly Column[], limit: n
 /** The condition on group keys that these column equalities make, or no restriction where none is a key. */
 export function keyRestriction(plan: ViewPlan, where: ViewRead['where']): Restriction {
   if (plan.finish.limited) return ALL_GROUPS
-  const conditions = Object.entries(where).flatMap(([name, value]) => {
-    const key = plan.finish.keyColumns[name]
-    return key === undefined ? [] : [equality(key, columnNamed(plan, name), value)]
-  })
-  return conditions.length === 0 ? ALL_GROUPS : { kind: 'where', sql: conditions.join(' AND ') }
+  const stage = soleStage(plan)
+  if (stage.kind === 'rows') return ALL_GROUPS
+  const known = new Map<string, JsonValue>()
+  for (const [name, value] of Object.entries(where)) {
+    const key = plan.finish.keyColumns[columnNamed(plan, name).name]
+    if (key !== undefined) known.set(key, value)
+  }
+  if (known.size === 0) return ALL_GROUPS
+  const keys = stage.keys.filter((key) => known.has(key.name))
+  // With all keys known the hash alone finds the group through the image's index; the outer filter compares the keys.
+  if (keys.length === stage.keys.length) {
+    return {
+      kind: 'where',
+      sql: `_h = ${keyHash(keys.map((key) => literal(key, known.get(key.name) ?? null)))}`,
+    }
+  }
+  const conditions = keys.map((key) => equality(quoteIdentifier(key.name), key, known.get(key.name) ?? null))
+  return { kind: 'where', sql: conditions.join(' AND ') }
 }
 
 function readSql(readSet: ReadSet, request: ViewRead): string {
@@ -77,9 +90,13 @@ export function coversKeys(plan: ViewPlan): boolean {
 }
 
 function equality(expression: string, column: Column, value: JsonValue): string {
-  if (value === null) return `${expression} IS NULL`
+  return value === null ? `${expression} IS NULL` : `${expression} = ${literal(column, value)}`
+}
+
+function literal(column: Column, value: JsonValue): string {
+  if (value === null) return `CAST(NULL AS ${column.type})`
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value)
-  return `${expression} = CAST(${quoteLiteral(text)} AS ${column.type})`
+  return `CAST(${quoteLiteral(text)} AS ${column.type})`
 }
 
 function columnNamed(plan: ViewPlan, name: string): Column {

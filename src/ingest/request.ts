@@ -113,11 +113,19 @@ async function readRanges(job: Job, ranges: readonly number[]): Promise<void> {
 function readEvent(job: Job, index: number, start: number, end: number): void {
   const { body, limits, stream, text } = job
   if (end - start > limits.eventBytes) {
-    reject(job, index, start, end, 'EVENT_TOO_LARGE', `is larger than ${limits.eventBytes} bytes`, '')
+    reject(
+      job,
+      index,
+      start,
+      end,
+      'EVENT_TOO_LARGE',
+      `the event is larger than ${limits.eventBytes} bytes`,
+      '',
+    )
     return
   }
   if (job.checkUtf8 && !isUtf8(body.subarray(start, end))) {
-    reject(job, index, start, end, 'EVENT_NOT_UTF8', 'is not valid UTF-8', '')
+    reject(job, index, start, end, 'EVENT_NOT_UTF8', 'the event is not valid UTF-8', '')
     return
   }
   const decoded =
@@ -142,22 +150,12 @@ function reject(
   reason: string,
   place: string,
 ): void {
-  if (job.inArray && code === 'EVENT_NOT_JSON') throw elementError(job.body, start, end)
+  if (job.inArray && code === 'EVENT_NOT_JSON') {
+    // Where the next element begins would be a guess.
+    throw arrayError(job.body, start, `${reason.replace(/^the event/, `element ${index}`)},`)
+  }
   const raw = rawText(job.body, start, end)
   job.deadLetters.push({ stream: job.stream.name, index, code, reason, place, raw })
-}
-
-/** An element that is no JSON is a syntax error of the array: where the next one begins would be a guess. */
-function elementError(body: Buffer, start: number, end: number): RefoldError {
-  const text = body.toString('utf8', start, end)
-  let before = 0
-  try {
-    JSON.parse(text)
-  } catch (error) {
-    const offset = /at position (\d+)/.exec(String(error))?.[1] ?? '0'
-    before = Buffer.byteLength(text.slice(0, Number(offset)))
-  }
-  return arrayError(body, start + before, 'a value is not valid JSON')
 }
 
 /** One shape of object for each combination that occurs, without the cost of spreading. */

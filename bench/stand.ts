@@ -20,6 +20,7 @@ import {
   usageOf,
 } from '../scripts/refold-process.ts'
 import { root } from '../scripts/steps.ts'
+import { readWholeView } from '../scripts/view-rows.ts'
 import type { GeneratorReport, Order, Reply, SentAccount, Target } from './generator-protocol.ts'
 import { requestBody, stampIds, templateCount, type Workload } from './workload.ts'
 
@@ -136,11 +137,11 @@ export class Stand {
     for (const account of this.#accounts) await connection.run(this.#sentEvents(account))
     await connection.run('CREATE VIEW events AS FROM sent')
     for (const [name, sql] of Object.entries(this.#options.views)) {
-      const answer = await this.get(`/v1/views/${name}?limit=5000000&after=${this.lastCut}&timeout=120000`)
+      const answers = await readWholeView(this.#server.url, name, this.lastCut)
       const agreement = await compareView(
         connection,
         { name, sql },
-        answer,
+        answers,
         path.join(this.folder, 'answer.json'),
       )
       if (!agreement.exact) throw new Error(describe(agreement))

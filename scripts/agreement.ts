@@ -19,17 +19,17 @@ export interface Agreement {
 }
 
 /**
- * `sql` is the view's own text over relations that exist in the connection; `answer` is the body of
- * `GET /v1/views/{view}`; `file` is a scratch file. Rows are compared as bags, or in order when `ordered`.
+ * `sql` is the view's own text over relations that exist in the connection; `answers` are bodies of HTTP answers that
+ * together have the view's rows; `file` is a scratch file. Rows are compared as bags, or in order when `ordered`.
  */
 export async function compareView(
   connection: DuckDBConnection,
   view: { readonly name: string; readonly sql: string; readonly ordered?: boolean },
-  answer: string,
+  answers: readonly string[],
   file: string,
 ): Promise<Agreement> {
   const columns = await describe(connection, view.sql)
-  writeFileSync(file, answer)
+  writeFileSync(file, answers.join('\n'))
   const fields = columns.map(({ name, type }) => `"${name}" ${type}`).join(', ')
   const names = columns.map(({ name }) => `"${name}"`).join(', ')
   const place = view.ordered === true ? ', row_number() OVER () AS place' : ''

@@ -14,6 +14,7 @@ import { type SenderCounts, sendAll } from './demo/flights-sender.ts'
 import { batches, flightsSql, writeFlights } from './demo/flights-source.ts'
 import { Picture } from './demo/picture.ts'
 import { root } from './steps.ts'
+import { readWholeView } from './view-rows.ts'
 
 const total = 3_000_000
 const eventsPerBatch = 1000
@@ -58,7 +59,10 @@ async function demo(): Promise<boolean> {
   picture.say(`server is up at ${server.url}; sending ${total.toLocaleString('en-US')} flights over HTTP`)
   const stopDrawing = draw()
   const sendingMs = performance.now()
-  await Promise.all([sendAll(() => server.url, batches(file, eventsPerBatch), requestsInFlight, counts), mishaps()])
+  await Promise.all([
+    sendAll(() => server.url, batches(file, eventsPerBatch), requestsInFlight, counts),
+    mishaps(),
+  ])
   const sentSeconds = (performance.now() - sendingMs) / 1000
   await untilFolded()
   const seconds = (performance.now() - sendingMs) / 1000
@@ -76,7 +80,9 @@ async function demo(): Promise<boolean> {
 async function mishaps(): Promise<void> {
   await untilSent(total / 3)
   await server.killEngine()
-  picture.say(`${at()} killed the engine with SIGKILL at ${shown(counts.sent)} events; the server starts another`)
+  picture.say(
+    `${at()} killed the engine with SIGKILL at ${shown(counts.sent)} events; the server starts another`,
+  )
   await untilSent((total * 2) / 3)
   const before = await server.status()
   await server.kill()
@@ -116,10 +122,18 @@ function report(
 ): void {
   const rate = (events: number, time: number) => `${shown(Math.round(events / time))}/s`
   picture.say('')
-  picture.say(`sent       ${shown(counts.sent)} events in ${sentSeconds.toFixed(1)} s (${rate(counts.sent, sentSeconds)}), kills and restart included`)
-  picture.say(`           ${shown(counts.late)} late, ${shown(counts.reversed)} in reverse order, ${shown(counts.again)} on purpose twice, ${counts.retries} requests again after no answer`)
-  picture.say(`taken      ${shown(counts.accepted)} accepted, ${shown(counts.duplicates)} duplicates, ${shown(counts.rejected)} rejected`)
-  picture.say(`folded     into ${viewFiles().length} views after ${seconds.toFixed(1)} s (${rate(counts.sent, seconds)})`)
+  picture.say(
+    `sent       ${shown(counts.sent)} events in ${sentSeconds.toFixed(1)} s (${rate(counts.sent, sentSeconds)}), kills and restart included`,
+  )
+  picture.say(
+    `           ${shown(counts.late)} late, ${shown(counts.reversed)} in reverse order, ${shown(counts.again)} on purpose twice, ${counts.retries} requests again after no answer`,
+  )
+  picture.say(
+    `taken      ${shown(counts.accepted)} accepted, ${shown(counts.duplicates)} duplicates, ${shown(counts.rejected)} rejected`,
+  )
+  picture.say(
+    `folded     into ${viewFiles().length} views after ${seconds.toFixed(1)} s (${rate(counts.sent, seconds)})`,
+  )
   picture.say(`slices     ${slices.sealed} sealed, ${slices.compactions} compactions, ${slices.now} now`)
 }
 
@@ -129,8 +143,8 @@ async function compareAll(): Promise<readonly Agreement[]> {
   await connection.run(`CREATE VIEW flights AS ${flightsSql}`)
   const agreements: Agreement[] = []
   for (const view of viewFiles()) {
-    const answer = await server.get(`/v1/views/${view.name}?limit=5000000&after=${counts.cut}&timeout=60000`)
-    const agreement = await compareView(connection, view, answer, path.join(scratch, 'answer.json'))
+    const answers = await readWholeView(server.url, view.name, counts.cut)
+    const agreement = await compareView(connection, view, answers, path.join(scratch, 'answer.json'))
     agreements.push(agreement)
     const verdict = agreement.exact
       ? 'exact'
@@ -172,7 +186,10 @@ function draw(): () => void {
         cut: counts.cut,
         viewCut: answer?.cut ?? 0,
         lagMs: answer?.lagMs ?? 0,
-        slices: slices === undefined ? 'server away' : `${slices.sealed} slices sealed, ${slices.compactions} compactions`,
+        slices:
+          slices === undefined
+            ? 'server away'
+            : `${slices.sealed} slices sealed, ${slices.compactions} compactions`,
         title: 'worst routes so far (origin, destination, flights, average delay)',
         rows: answer?.rows ?? [],
       })

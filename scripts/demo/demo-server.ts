@@ -3,7 +3,14 @@
  * process, replaced after a kill.
  */
 
-import { killRefold, freePort, type RefoldProcess, startRefold, stopRefold, untilReady } from '../refold-process.ts'
+import {
+  freePort,
+  killRefold,
+  type RefoldProcess,
+  startRefold,
+  stopRefold,
+  untilReady,
+} from '../refold-process.ts'
 
 export interface ViewAnswer {
   readonly cut: number

@@ -8,8 +8,7 @@ import { rm } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { fromErrorBody, RefoldError } from '../model/errors.ts'
-import { unreachable } from '../std/assert.ts'
-import type { EngineSettings, Job, JobProgress, JobResult, StallInfo } from './engine.ts'
+import type { EngineSettings, Job, JobFailure, JobProgress, JobResult, StallInfo } from './engine.ts'
 import type { FromWorker, ToWorker } from './worker-protocol.ts'
 
 export type JobSettings = Pick<EngineSettings, 'memoryBytes' | 'threads' | 'scratchDir'>
@@ -74,12 +73,13 @@ function outcome(child: ChildProcess, message: ToWorker, options: JobOptions): P
       if (child.pid === undefined) reject(failedJob(job, error.message))
     })
     child.on('close', (code, signal) => {
-      if (options.signal?.aborted) return reject(cancelled(job))
-      if (end === undefined) {
+      if (options.signal?.aborted) reject(cancelled(job))
+      else if (end?.kind === 'done') resolve(end.result)
+      else if (end?.kind === 'failed') reject(failureOf(end.failure))
+      else {
         const how = signal === null ? `with code ${code}` : `by ${signal}`
-        return reject(failedJob(job, failure?.message ?? `its process ended ${how}`))
+        reject(failedJob(job, failure?.message ?? `its process ended ${how}`))
       }
-      settle(end, resolve, reject)
     })
     child.send(message, (error) => {
       if (error !== null) failure = error
@@ -87,19 +87,9 @@ function outcome(child: ChildProcess, message: ToWorker, options: JobOptions): P
   })
 }
 
-function settle(end: FromWorker, resolve: (result: JobResult) => void, reject: (error: Error) => void): void {
-  switch (end.kind) {
-    case 'done':
-      return resolve(end.result)
-    case 'failed': {
-      const error = fromErrorBody(end.failure)
-      return reject(end.failure.stall === undefined ? error : new JobStalled(error, end.failure.stall))
-    }
-    case 'progress':
-      return
-    default:
-      return unreachable(end)
-  }
+function failureOf({ stall, ...body }: JobFailure): RefoldError {
+  const error = fromErrorBody(body)
+  return stall === undefined ? error : new JobStalled(error, stall)
 }
 
 function cancelled(job: Job): RefoldError {

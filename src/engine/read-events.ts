@@ -1,0 +1,102 @@
+/**
+ * Reads events back from the lake as the log held them, in the order of the log. No state; a caller pages by giving
+ * the position of the last event that it got.
+ */
+
+import type { DuckDBConnection, DuckDBValue } from '@duckdb/node-api'
+import { textColumn } from '../lake/event-text.ts'
+import { lakeRelation, overlaps } from '../lake/relation.ts'
+import type { LakeFile } from '../lake/types.ts'
+import type { LogEvent } from '../log/types.ts'
+import type { CommitRange, Offset, Partition } from '../model/cut.ts'
+import { quoteLiteral, type StreamDef } from '../model/schema.ts'
+import { runCancellable, type StatementOptions } from './duckdb.ts'
+import type { EventPosition } from './engine.ts'
+import { eventWriter } from './event-json.ts'
+
+export interface LakeEventsFilter {
+  readonly range?: CommitRange
+  readonly partition?: Partition
+  /** Offsets from the first up to and without the second. */
+  readonly offsets?: { readonly from?: Offset; readonly to?: Offset }
+  /** Ingest time in ms, from the first up to and without the second. */
+  readonly timeMs?: { readonly from?: number; readonly to?: number }
+  /** Only what comes after this event. */
+  readonly after?: EventPosition
+}
+
+/** Up to `limit` events of a stream that the filter lets through. */
+export async function readLakeEvents(
+  connection: DuckDBConnection,
+  stream: StreamDef,
+  files: readonly LakeFile[],
+  filter: LakeEventsFilter,
+  limit: number,
+  options: StatementOptions = {},
+): Promise<LogEvent[]> {
+  const events: LogEvent[] = []
+  const inOrder = files
+    .filter((file) => file.stream === stream.name && mayHold(file, filter))
+    .sort((a, b) => a.from - b.from)
+  for (const file of inOrder) {
+    if (events.length >= limit) break
+    events.push(...(await readFile(connection, stream, file, filter, limit - events.length, options)))
+  }
+  return events
+}
+
+function mayHold(file: LakeFile, { range, partition, offsets, after }: LakeEventsFilter): boolean {
+  if (range !== undefined && !overlaps(file, range)) return false
+  if (after !== undefined && file.to < after.commit) return false
+  if (partition === undefined) return true
+  const held = file.offsets[partition]
+  if (held === undefined || held.from === held.to) return false
+  return held.to > (offsets?.from ?? 0) && held.from < (offsets?.to ?? Number.POSITIVE_INFINITY)
+}
+
+async function readFile(
+  connection: DuckDBConnection,
+  stream: StreamDef,
+  file: LakeFile,
+  filter: LakeEventsFilter,
+  limit: number,
+  options: StatementOptions,
+): Promise<LogEvent[]> {
+  const hasText = file.fields.includes(textColumn)
+  const write = hasText ? (values: readonly DuckDBValue[]) => String(values[0]) : eventWriter(stream.schema)
+  const source = hasText
+    ? `SELECT ${textColumn}, _partition, _offset, _commit, _index, _ingested_at FROM read_parquet(${quoteLiteral(file.path)})`
+    : lakeRelation(stream, 'all', [file], undefined, { system: true, defaults: false })
+  const sql =
+    `SELECT * REPLACE (epoch_ms(_ingested_at) AS _ingested_at) FROM (${source}) ` +
+    `WHERE ${conditions(filter).join(' AND ')} ORDER BY _commit, _index LIMIT ${Math.floor(limit)}`
+  const result = await runCancellable(connection, sql, options)
+  const events: LogEvent[] = []
+  for (let chunk = 0; chunk < result.chunkCount; chunk++) {
+    for (const row of result.getChunk(chunk).getRows()) {
+      const [partition, offset, commit, index, timeMs] = row.slice(-5).map(Number)
+      events.push({
+        ...{ commit: commit ?? 0, index: index ?? 0, stream: stream.name },
+        ...{ partition: partition ?? 0, offset: offset ?? 0, timeMs: timeMs ?? 0 },
+        json: write(row),
+      })
+    }
+  }
+  return events
+}
+
+function conditions({ range, partition, offsets, timeMs, after }: LakeEventsFilter): string[] {
+  const time = (ms: number): string => `make_timestamp_ms(${Math.ceil(ms)})`
+  return [
+    'true',
+    ...(range === undefined ? [] : [`_commit > ${range.from} AND _commit <= ${range.to}`]),
+    ...(partition === undefined ? [] : [`_partition = ${partition}`]),
+    ...(offsets?.from === undefined ? [] : [`_offset >= ${offsets.from}`]),
+    ...(offsets?.to === undefined ? [] : [`_offset < ${offsets.to}`]),
+    ...(timeMs?.from === undefined ? [] : [`_ingested_at >= ${time(timeMs.from)}`]),
+    ...(timeMs?.to === undefined ? [] : [`_ingested_at < ${time(timeMs.to)}`]),
+    ...(after === undefined
+      ? []
+      : [`_commit >= ${after.commit}`, `(_commit, _index) > (${after.commit}, ${after.index})`]),
+  ]
+}

@@ -8,6 +8,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { seededRandom } from '../support/seeded-random.ts'
 import { ServerProcess, type ViewAnswer } from '../support/server-process.ts'
 
 const KILLS = Number(process.env.REFOLD_KILLS ?? 30)
@@ -47,7 +48,7 @@ interface StoredEvent {
 }
 
 describe(`SIGKILL under load (seed ${SEED})`, () => {
-  const random = mulberry32(SEED)
+  const random = seededRandom(SEED)
   const servers: ServerProcess[] = []
   after(async () => {
     for (const server of servers) await server.dispose()
@@ -208,16 +209,5 @@ async function checkViews(server: ServerProcess, sent: readonly Sent[]): Promise
       { n: row.n, total: row.total, amounts: row.amounts },
       { n: user?.n, total: user?.total, amounts: user?.amounts.size },
     )
-  }
-}
-
-/** A small seeded generator, so that a failing run can be repeated. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
   }
 }

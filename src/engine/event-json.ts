@@ -51,9 +51,8 @@ function valueWriter(type: FieldType): WriteValue {
   switch (type.kind) {
     case 'boolean':
     case 'integer':
-      return String
     case 'double':
-      return (value) => (value === 0 ? '0' : String(value))
+      return String
     case 'string':
     case 'uuid':
       return (value) => JSON.stringify(String(value))

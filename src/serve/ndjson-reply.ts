@@ -27,7 +27,7 @@ export interface NdjsonOptions<Item> {
 }
 
 /** How long the first item may keep the headers waiting: an early error then still has its status. */
-const FIRST_ITEM_MS = 100
+const FIRST_ITEM_MS = 50
 const WRITE_CHARS = 64 * 1024
 
 export async function sendNdjson<Item>(reply: FastifyReply, options: NdjsonOptions<Item>): Promise<void> {

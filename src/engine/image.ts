@@ -14,7 +14,7 @@ import { queryValue, run } from './duckdb.ts'
 import type { SliceInfo } from './engine.ts'
 import { ALL_GROUPS, hashColumn, mergedRelation } from './merged-relation.ts'
 import type { Image, ReadSet } from './read-set.ts'
-import type { TableStore } from './table-store.ts'
+import type { TableName } from './table-store.ts'
 
 /** Below this many groups a scan is as quick as an index. */
 const INDEX_FROM_GROUPS = 2_000
@@ -22,7 +22,7 @@ const INDEX_FROM_GROUPS = 2_000
 /** The image of a view whose slices reach `cut`. */
 export async function imageFromSlices(
   connection: DuckDBConnection,
-  tables: TableStore,
+  name: TableName,
   view: string,
   stage: GroupStage,
   slices: readonly SliceInfo[],
@@ -36,25 +36,25 @@ export async function imageFromSlices(
       parts[part.name] = merged
       continue
     }
-    const table = tables.name(`${view}_${part.name}_image`)
+    const table = name(`${view}_${part.name}_image`)
     await run(connection, `CREATE TABLE ${table} AS ${withHash(stage, merged)}`)
     distinct[part.name] = table
     parts[part.name] = `SELECT ${columnNames(stage, part.name)} FROM ${table}`
   }
-  return finishImage(connection, tables, view, stage, cut, mergedQuery(stage, parts), distinct)
+  return finishImage(connection, name, view, stage, cut, mergedQuery(stage, parts), distinct)
 }
 
 /** The image at a read set's cut; every generation of the read set must be frozen. */
 export async function nextImage(
   connection: DuckDBConnection,
-  tables: TableStore,
+  name: TableName,
   stage: GroupStage,
   readSet: ReadSet,
 ): Promise<Image> {
   const distinct: Record<string, string> = {}
   for (const part of stage.parts) {
     if (part.kind === 'main') continue
-    const table = tables.name(`${readSet.view}_${part.name}_image`)
+    const table = name(`${readSet.view}_${part.name}_image`)
     await run(
       connection,
       `CREATE TABLE ${table} AS ${withHash(stage, nextDistinct(stage, part.name, readSet))}`,
@@ -63,7 +63,7 @@ export async function nextImage(
   }
   return finishImage(
     connection,
-    tables,
+    name,
     readSet.view,
     stage,
     readSet.cut,
@@ -99,14 +99,14 @@ function nextDistinct(stage: GroupStage, part: string, readSet: ReadSet): string
 
 async function finishImage(
   connection: DuckDBConnection,
-  tables: TableStore,
+  name: TableName,
   view: string,
   stage: GroupStage,
   cut: CommitSeq,
   mergedSql: string,
   distinct: Readonly<Record<string, string>>,
 ): Promise<Image> {
-  const main = tables.name(`${view}_image`)
+  const main = name(`${view}_image`)
   await run(connection, `CREATE TABLE ${main} AS ${withHash(stage, mergedSql)}`)
   const groups = Number(await queryValue(connection, `SELECT count(*) FROM ${main}`))
   if (groups >= INDEX_FROM_GROUPS && stage.keys.length > 0) {

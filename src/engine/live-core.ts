@@ -31,7 +31,14 @@ import type {
 import { foldTick } from './fold-tick.ts'
 import { imageFromSlices, nextImage } from './image.ts'
 import type { LiveCalls } from './live-protocol.ts'
-import { createGeneration, freezeGeneration, type LiveView, tailRows, viewKey } from './live-view.ts'
+import {
+  createGeneration,
+  freezeGeneration,
+  type LiveView,
+  newLiveView,
+  tailRows,
+  viewKey,
+} from './live-view.ts'
 import { LookupGather } from './lookup-gather.ts'
 import { soleStage } from './merged-relation.ts'
 import { type ReadSet, tablesOf } from './read-set.ts'
@@ -317,37 +324,18 @@ export class LiveCore {
     this.#db.close()
   }
 
-  async #load(spec: EngineView): Promise<void> {
-    const stage = soleStage(spec.plan)
-    const image =
-      stage.kind === 'rows'
-        ? undefined
-        : await this.#images.run(() =>
-            imageFromSlices(this.#imageConnection, this.#tables, spec.view, stage, spec.slices, spec.sealed),
-          )
-    await this.#between.run(async () => {
-      const open = await createGeneration(this.#tables, spec, spec.sealed)
-      const readSet: ReadSet = {
-        view: spec.view,
-        version: spec.version,
-        plan: spec.plan,
-        cut: spec.sealed,
-        image,
-        generations: [open],
-        slices: stage.kind === 'rows' ? spec.slices : [],
-      }
-      this.#views.set(viewKey(spec.view, spec.version), {
-        spec,
-        readSet,
-        previous: undefined,
-        deltaAskedMs: undefined,
-        unsealed: [open],
-        sealed: spec.sealed,
-        slices: spec.slices,
-        stalled: undefined,
-        retryAtMs: 0,
-        skipped: [...spec.skipped],
-        unreportedSkips: [],
+  #load(spec: EngineView): Promise<void> {
+    return this.#tables.making(async (name) => {
+      const stage = soleStage(spec.plan)
+      const image =
+        stage.kind === 'rows'
+          ? undefined
+          : await this.#images.run(() =>
+              imageFromSlices(this.#imageConnection, name, spec.view, stage, spec.slices, spec.sealed),
+            )
+      await this.#between.run(async () => {
+        const open = await createGeneration(this.#tables, spec, spec.sealed)
+        this.#views.set(viewKey(spec.view, spec.version), newLiveView(spec, image, open))
       })
     })
   }
@@ -441,19 +429,21 @@ export class LiveCore {
     }
     const cut = frozen.generations.at(-1)?.to
     if (cut === undefined) return
-    const image = await this.#tables.pinned([frozen], () =>
-      nextImage(this.#imageConnection, this.#tables, stage, { ...frozen, cut }),
-    )
-    await this.#between.run(async () => {
-      const now = view.readSet
-      view.previous = now
-      view.readSet = {
-        ...now,
-        image,
-        generations: now.generations.filter(
-          (generation) => generation.to === undefined || generation.to > cut,
-        ),
-      }
+    await this.#tables.making(async (name) => {
+      const image = await this.#tables.pinned([frozen], () =>
+        nextImage(this.#imageConnection, name, stage, { ...frozen, cut }),
+      )
+      await this.#between.run(async () => {
+        const now = view.readSet
+        view.previous = now
+        view.readSet = {
+          ...now,
+          image,
+          generations: now.generations.filter(
+            (generation) => generation.to === undefined || generation.to > cut,
+          ),
+        }
+      })
     })
     await this.#sweep()
   }

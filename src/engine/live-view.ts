@@ -9,7 +9,7 @@ import { partColumns, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import type { EngineView, EventPosition, SliceInfo, StallInfo } from './engine.ts'
 import { soleStage } from './merged-relation.ts'
-import type { Generation, ReadSet } from './read-set.ts'
+import type { Generation, Image, ReadSet } from './read-set.ts'
 import type { TableStore } from './table-store.ts'
 
 export interface LiveView {
@@ -29,6 +29,31 @@ export interface LiveView {
   skipped: EventPosition[]
   /** Skips not yet reported to the server. */
   unreportedSkips: StallInfo[]
+}
+
+/** A view whose slices reach `spec.sealed` and whose tail is empty. */
+export function newLiveView(spec: EngineView, image: Image | undefined, open: Generation): LiveView {
+  return {
+    spec,
+    readSet: {
+      view: spec.view,
+      version: spec.version,
+      plan: spec.plan,
+      cut: spec.sealed,
+      image,
+      generations: [open],
+      slices: soleStage(spec.plan).kind === 'rows' ? spec.slices : [],
+    },
+    previous: undefined,
+    deltaAskedMs: undefined,
+    unsealed: [open],
+    sealed: spec.sealed,
+    slices: spec.slices,
+    stalled: undefined,
+    retryAtMs: 0,
+    skipped: [...spec.skipped],
+    unreportedSkips: [],
+  }
 }
 
 export function viewKey(view: string, version: string): string {

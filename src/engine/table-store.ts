@@ -13,9 +13,13 @@ import { type ReadSet, tablesOf } from './read-set.ts'
 /** Runs one statement. */
 export type RunSql = (sql: string) => Promise<unknown>
 
+/** Gives a fresh table name. */
+export type TableName = (stem: string) => string
+
 export class TableStore {
   readonly #run: RunSql
   readonly #tables = new Set<string>()
+  readonly #inTheMaking = new Set<string>()
   readonly #pins = new Map<ReadSet, number>()
   #next = 1
 
@@ -23,16 +27,24 @@ export class TableStore {
     this.#run = run
   }
 
-  /** A fresh name; the table counts as existing from now on. */
-  name(stem: string): string {
-    const name = `t${this.#next++}_${stem.replaceAll(/[^A-Za-z0-9_]/g, '_')}`
-    this.#tables.add(name)
-    return name
+  /** Runs `make`, whose new tables stay until it has ended; by then a read set names what is to live on. */
+  async making<T>(make: (name: TableName) => Promise<T>): Promise<T> {
+    const names: string[] = []
+    try {
+      return await make((stem) => {
+        const name = this.#name(stem)
+        names.push(name)
+        this.#inTheMaking.add(name)
+        return name
+      })
+    } finally {
+      for (const name of names) this.#inTheMaking.delete(name)
+    }
   }
 
-  /** Creates an empty table and returns its name. */
+  /** Creates an empty table and returns its name. To be called between two ticks, like `sweep`. */
   async create(stem: string, columns: readonly Column[]): Promise<string> {
-    const name = this.name(stem)
+    const name = this.#name(stem)
     await this.#run(
       `CREATE TABLE ${name} (${columns.map((column) => `${quoteIdentifier(column.name)} ${column.type}`).join(', ')})`,
     )
@@ -63,9 +75,15 @@ export class TableStore {
     const keep = new Set(used)
     for (const readSet of this.#pins.keys()) for (const table of tablesOf(readSet)) keep.add(table)
     for (const table of this.#tables) {
-      if (keep.has(table)) continue
+      if (keep.has(table) || this.#inTheMaking.has(table)) continue
       this.#tables.delete(table)
       await this.#run(`DROP TABLE IF EXISTS ${table}`)
     }
+  }
+
+  #name(stem: string): string {
+    const name = `t${this.#next++}_${stem.replaceAll(/[^A-Za-z0-9_]/g, '_')}`
+    this.#tables.add(name)
+    return name
   }
 }

@@ -29,6 +29,54 @@ export const errorTable = {
     'No project file was found.',
     'Run `refold init` here, or name the folder with --project.',
   ),
+  PROJECT_SYNTAX: row(
+    500,
+    false,
+    'A project file is not valid TypeScript.',
+    'Correct the line that is named.',
+  ),
+  PROJECT_FAILED: row(
+    500,
+    false,
+    'A project file failed while it was loaded.',
+    'Correct the line that is named; a project file only declares things.',
+  ),
+  PROJECT_INVALID: row(
+    500,
+    false,
+    'A project file does not declare a project as it should.',
+    'End it with `export default project({ streams, views })`.',
+  ),
+  PROJECT_NAME: row(
+    500,
+    false,
+    'The name of a stream or view is not allowed, or is there twice.',
+    'Use letters, digits and "_", beginning with a letter; streams and views share their names.',
+  ),
+  PROJECT_SETTING: row(
+    500,
+    false,
+    'A setting of the project has no valid value, or does not exist.',
+    'See docs for all settings, their units and defaults.',
+  ),
+  STREAM_FIELD: row(
+    500,
+    false,
+    'The id, key or time of a stream is not a field that can be one.',
+    'Name a top-level field of the schema that fits.',
+  ),
+  STREAM_SCHEMA: row(
+    500,
+    false,
+    'The schema of a stream says what JSON Schema cannot say.',
+    'Use the alternative that is named.',
+  ),
+  STREAM_CHANGED: row(
+    500,
+    false,
+    'A stream was changed in a way that events in its log do not fit.',
+    'Take the change back, or declare a stream with another name.',
+  ),
   // plan: a view's SQL
   VIEW_SYNTAX: row(400, false, 'The SQL of a view cannot be parsed.', 'Correct the SQL at the named place.'),
   VIEW_INVALID: row(

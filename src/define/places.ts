@@ -1,0 +1,158 @@
+/**
+ * Finds where something a user wrote stands in the source: the builder's call from its stack, and names, options
+ * and fields by a search of the text from there. A place that is not found becomes the nearest one around it, so a
+ * mistake always has a place. State: the texts that were read.
+ */
+
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import type { SourcePlace } from './types.ts'
+
+export class SourcePlaces {
+  readonly #texts = new Map<string, string>()
+
+  /** Where a builder was called, by the stack it kept. */
+  call(stack: string, fallbackFile: string): CallSite {
+    const frame = /(?:\(|at )((?:file:\/\/|\/|[A-Za-z]:\\)[^\n]*?):(\d+):(\d+)\)?(?:\n|$)/.exec(stack)
+    if (frame === null) return new CallSite(fallbackFile, this.#text(fallbackFile), 0)
+    const [, location = '', line = '1', column = '1'] = frame
+    const bare = location.replace(/[?#].*$/, '')
+    const file = bare.startsWith('file://') ? fileURLToPath(bare) : bare
+    const text = this.#text(file)
+    return new CallSite(file, text, offsetOf(text, Number(line), Number(column)))
+  }
+
+  #text(file: string): string {
+    let text = this.#texts.get(file)
+    if (text === undefined) {
+      try {
+        text = readFileSync(file, 'utf8')
+      } catch {
+        text = ''
+      }
+      this.#texts.set(file, text)
+    }
+    return text
+  }
+}
+
+/** One call of a builder in a text. */
+export class CallSite {
+  readonly #file: string
+  readonly #text: string
+  readonly #start: number
+  readonly #end: number
+
+  constructor(file: string, text: string, start: number) {
+    this.#file = file
+    this.#text = text
+    this.#start = start
+    this.#end = endOfCall(text, start)
+  }
+
+  get place(): SourcePlace {
+    return this.#at(this.#start)
+  }
+
+  /** The first text in the call: the name of what it declares. */
+  get name(): SourcePlace {
+    const quote = this.#search(/['"`]/g, this.#start, this.#end)
+    return this.#at(quote ?? this.#start)
+  }
+
+  /** The value of a possibly nested option; the innermost part of the path that was found. */
+  option(names: readonly string[]): SourcePlace {
+    let from = this.#start
+    let found: number | undefined
+    for (const name of names) {
+      const next = this.#search(keyPattern(name), from, this.#end)
+      if (next === undefined) break
+      found = next
+      from = next
+    }
+    return this.#at(found === undefined ? this.#start : this.#afterColon(found))
+  }
+
+  /** A field of the schema: in the call, else anywhere in the file; else the schema option. */
+  field(names: readonly string[]): SourcePlace {
+    const real = names.filter((name) => name !== '[]' && name !== '{}')
+    const inCall = this.#search(keyPattern('schema'), this.#start, this.#end) ?? this.#start
+    for (const [start, end] of [
+      [inCall, this.#end],
+      [0, this.#text.length],
+    ] as const) {
+      let from: number | undefined = start
+      for (const name of real)
+        from = from === undefined ? undefined : this.#search(keyPattern(name), from, end)
+      if (from !== undefined && real.length > 0) return this.#at(from)
+    }
+    return this.#at(inCall)
+  }
+
+  /** The first character of the text that an option holds. */
+  text(name: string): SourcePlace {
+    const found = this.#search(keyPattern(name), this.#start, this.#end)
+    if (found === undefined) return this.place
+    const value = this.#afterColon(found)
+    return this.#at(/['"`]/.test(this.#text[value] ?? '') ? value + 1 : value)
+  }
+
+  #afterColon(found: number): number {
+    const after = /\s*(?:\/\*.*?\*\/\s*)?/y
+    after.lastIndex = this.#text.indexOf(':', found) + 1
+    return after.lastIndex + (after.exec(this.#text)?.[0].length ?? 0)
+  }
+
+  #search(pattern: RegExp, from: number, end: number): number | undefined {
+    pattern.lastIndex = from
+    const match = pattern.exec(this.#text)
+    return match === null || match.index >= end ? undefined : match.index
+  }
+
+  #at(offset: number): SourcePlace {
+    return { file: this.#file, ...positionOf(this.#text, offset) }
+  }
+}
+
+/** Line and column, from 1, of a character in a text. */
+export function positionOf(text: string, offset: number): { line: number; column: number } {
+  const before = text.slice(0, offset)
+  return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n') }
+}
+
+/** The place of a character of a text whose first character stands at `start`. */
+export function placeWithin(start: SourcePlace, text: string, offset: number): SourcePlace {
+  const { line, column } = positionOf(text, offset)
+  return {
+    file: start.file,
+    line: start.line + line - 1,
+    column: line === 1 ? start.column + column - 1 : column,
+  }
+}
+
+function offsetOf(text: string, line: number, column: number): number {
+  let offset = 0
+  for (let at = 1; at < line; at++) {
+    const newline = text.indexOf('\n', offset)
+    if (newline < 0) break
+    offset = newline + 1
+  }
+  return offset + column - 1
+}
+
+function keyPattern(name: string): RegExp {
+  const escaped = name.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+  return new RegExp(`(?<![\\w$.])(?:${escaped}|'${escaped}'|"${escaped}")\\s*:`, 'g')
+}
+
+/** Position after the bracket that closes the call; texts and comments are skipped. */
+function endOfCall(text: string, start: number): number {
+  const tokens = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\/|[()]/g
+  tokens.lastIndex = start
+  let depth = 0
+  for (let token = tokens.exec(text); token !== null; token = tokens.exec(text)) {
+    if (token[0] === '(') depth++
+    else if (token[0] === ')' && --depth <= 0) return tokens.lastIndex
+  }
+  return text.length
+}

@@ -122,6 +122,15 @@ export function descendantsOf(pid: number): readonly number[] {
   return found
 }
 
+/** The command line of a process, empty when it has gone. */
+export function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')
+  } catch {
+    return ''
+  }
+}
+
 /** Fields of /proc/PID/stat after the name: state, parent, …; undefined when the process has gone. */
 function statOf(pid: number): readonly string[] | undefined {
   try {

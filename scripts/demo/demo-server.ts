@@ -66,6 +66,44 @@ export class DemoServer {
     return body
   }
 
+  /** Kills the live engine; the server keeps running and starts another. */
+  killEngine(): void {
+    const engine = descendantsOf(this.#process?.child.pid ?? 0).find((pid) =>
+      commandOf(pid).includes('live-child'),
+    )
+    if (engine === undefined) throw new Error('no engine process was found below the server')
+    process.kill(engine, 'SIGKILL')
+  }
+
+  async slices(): Promise<SliceCounts> {
+    const [row] = await this.#sql(`SELECT
+      (SELECT count(*) FROM refold.cuts WHERE what = 'seal') AS sealed,
+      (SELECT count(*) FROM refold.cuts WHERE what = 'compact') AS compactions,
+      (SELECT count(*) FROM refold.slices) AS now`)
+    return {
+      sealed: Number(row?.['sealed']),
+      compactions: Number(row?.['compactions']),
+      now: Number(row?.['now']),
+    }
+  }
+
+  /** The cut that each view's slices reach: what came after it is folded again when an engine starts. */
+  async sealedCuts(): Promise<readonly number[]> {
+    const rows = await this.#sql('SELECT sealed_cut FROM refold.views')
+    return rows.map((row) => Number(row['sealed_cut']))
+  }
+
+  async #sql(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const response = await fetch(`${this.url}/v1/sql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ sql }),
+    })
+    const body = await response.text()
+    if (!response.ok) throw new Error(`POST /v1/sql: ${response.status} ${body.slice(0, 400)}`)
+    return (JSON.parse(body) as ViewAnswer).rows
+  }
+
   /** A view's answer for the picture; undefined while the server is away. */
   async look(pathAndQuery: string): Promise<ViewAnswer | undefined> {
     const body = await this.get(pathAndQuery).catch(() => undefined)

@@ -19,6 +19,8 @@ export interface SenderCounts {
   /** Requests sent again because no answer came. */
   retries: number
   cut: number
+  /** Accepted events by the cut of their answer. */
+  readonly acks: { readonly cut: number; readonly events: number }[]
 }
 
 export async function sendAll(
@@ -51,6 +53,7 @@ async function sendUntilAcknowledged(url: () => string, batch: Batch, counts: Se
       counts.accepted += answer.accepted
       counts.duplicates += answer.duplicates
       counts.rejected += answer.rejected.length
+      counts.acks.push({ cut: answer.cut, events: answer.accepted })
       counts.cut = Math.max(counts.cut, answer.cut)
       if (batch.kind !== 'in order') counts[batch.kind] += batch.events
       return

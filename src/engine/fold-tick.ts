@@ -20,6 +20,7 @@ import type { TickSource } from './tick-source.ts'
 
 /** How long a view waits before it tries again after a failure that no event causes, such as want of memory. */
 const RETRY_MS = 2_000
+const TICK_CUTS_KEPT = 20_000
 
 export interface TickContext {
   readonly connection: DuckDBConnection
@@ -70,6 +71,8 @@ async function foldTogether(
   for (const [view, rows] of appended) {
     openGeneration(view).rows += rows
     view.readSet = { ...view.readSet, cut: source.through }
+    view.tickCuts.push(source.through)
+    if (view.tickCuts.length > 2 * TICK_CUTS_KEPT) view.tickCuts.splice(0, TICK_CUTS_KEPT)
     view.stalled = undefined
   }
 }

@@ -545,7 +545,8 @@ export class LiveCore {
 
 /** The read set as it was at an earlier cut, as far as its tables are still there. */
 function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
-  for (const readSet of [view.readSet, view.previous]) {
+  const known = view.tickCuts.includes(cut) ? [view.readSet, view.previous] : []
+  for (const readSet of known) {
     if (readSet === undefined || cut > readSet.cut) continue
     const base =
       soleStage(readSet.plan).kind === 'rows'

@@ -19,6 +19,8 @@ export interface LiveView {
   previous: ReadSet | undefined
   /** When a delta was last asked for, monotonic ms; undefined: never. */
   deltaAskedMs: number | undefined
+  /** Cuts at which ticks of this engine ended, ascending: only there is a state of the past known. */
+  tickCuts: CommitSeq[]
   /** Generations that no published slice holds yet, in order; the last one is open. */
   unsealed: Generation[]
   sealed: CommitSeq
@@ -46,6 +48,7 @@ export function newLiveView(spec: EngineView, image: Image | undefined, open: Ge
     },
     previous: undefined,
     deltaAskedMs: undefined,
+    tickCuts: [spec.sealed],
     unsealed: [open],
     sealed: spec.sealed,
     slices: spec.slices,

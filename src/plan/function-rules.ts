@@ -6,7 +6,7 @@
  * names below are those whose answer also depends on a session, a setting or a catalog.
  */
 
-import { nearestName } from './nearest-name.ts'
+import { nearestName } from '../std/nearest-name.ts'
 import type { SqlFunction } from './sql-syntax.ts'
 
 export type FunctionVerdict =
@@ -55,7 +55,7 @@ const forbidden: ReadonlySet<string> = new Set(
 )
 
 /** Macros that are plain functions of their arguments. All other macros are refused. */
-const pureMacros: ReadonlySet<string> = new Set(
+export const pureMacros: ReadonlySet<string> = new Set(
   (
     'array_append array_pop_back array_pop_front array_prepend array_push_back array_push_front array_reverse ' +
     'array_to_string array_to_string_comma_default date_add days_in_month fdiv fmod json list_any_value ' +
@@ -69,13 +69,21 @@ const pureMacros: ReadonlySet<string> = new Set(
 )
 
 /** Macros whose body aggregates. */
-const aggregateMacros: ReadonlySet<string> = new Set(
+export const aggregateMacros: ReadonlySet<string> = new Set(
   'geomean geometric_mean json_group_array json_group_object json_group_structure wavg weighted_avg'.split(
     ' ',
   ),
 )
 
-const OWN_TIME =
+/** Names that DuckDB takes for calls when there is no column of that name. */
+export const valueNames: ReadonlySet<string> = new Set(
+  (
+    'current_catalog current_date current_role current_schema current_time current_timestamp current_user ' +
+    'localtime localtimestamp session_user user'
+  ).split(' '),
+)
+
+export const OWN_TIME =
   "A view must give the same rows whenever it is folded: use the event's own time, e.g. its time field."
 
 const insteadOf: Readonly<Record<string, string>> = {
@@ -125,15 +133,39 @@ const familyOf: Readonly<Record<string, string>> = {
   histogram_exact: 'histogram',
 }
 
+/** The engine's functions by name and kind. */
+export class FunctionNames {
+  readonly #kinds = new Map<string, Set<SqlFunction['kind']>>()
+
+  constructor(functions: readonly SqlFunction[]) {
+    for (const { name, kind } of functions) {
+      const kinds = this.#kinds.get(name) ?? new Set()
+      this.#kinds.set(name, kinds.add(kind))
+    }
+  }
+
+  has(name: string): boolean {
+    return this.#kinds.has(name)
+  }
+
+  isA(name: string, ...kinds: readonly SqlFunction['kind'][]): boolean {
+    return kinds.some((kind) => this.#kinds.get(name)?.has(kind))
+  }
+
+  /** The usual ones first, so that they win among names that are equally near. */
+  all(): readonly string[] {
+    return [...Object.keys(mergeable), ...this.#kinds.keys()]
+  }
+}
+
 /** What the planner makes of calls, for the functions that the engine knows. */
 export class FunctionRules {
-  readonly #kinds = new Map<string, Set<SqlFunction['kind']>>()
+  readonly #names: FunctionNames
   readonly #volatile = new Set<string>()
 
   constructor(functions: readonly SqlFunction[]) {
-    for (const { name, kind, stability } of functions) {
-      const kinds = this.#kinds.get(name) ?? new Set()
-      this.#kinds.set(name, kinds.add(kind))
+    this.#names = new FunctionNames(functions)
+    for (const { name, stability } of functions) {
       if (stability === 'VOLATILE' || stability === 'CONSISTENT_WITHIN_QUERY') this.#volatile.add(name)
     }
   }
@@ -145,16 +177,15 @@ export class FunctionRules {
     if (this.#isVolatile(name, argumentCount)) return { kind: 'volatile', hint: OWN_TIME }
     const aggregate = mergeable[name]
     if (aggregate !== undefined) return { kind: 'aggregate', aggregate }
-    const kinds = this.#kinds.get(name)
-    if (kinds === undefined) {
-      const nearest = nearestName(name, [...Object.keys(mergeable), ...this.#kinds.keys()])
+    if (!this.#names.has(name)) {
+      const nearest = nearestName(name, this.#names.all())
       return { kind: 'unknown', ...(nearest === undefined ? {} : { nearest }) }
     }
-    if (kinds.has('aggregate') || aggregateMacros.has(name)) {
+    if (this.#names.isA(name, 'aggregate') || aggregateMacros.has(name)) {
       return { kind: 'not-mergeable', hint: hintFor(name) }
     }
-    if (kinds.has('scalar') || pureMacros.has(name)) return { kind: 'scalar' }
-    return { kind: kinds.has('macro') ? 'forbidden' : 'table' }
+    if (this.#names.isA(name, 'scalar') || pureMacros.has(name)) return { kind: 'scalar' }
+    return { kind: this.#names.isA(name, 'macro') ? 'forbidden' : 'table' }
   }
 
   #isVolatile(name: string, argumentCount: number): boolean {

@@ -10,9 +10,9 @@
  *   ORDER BY      a position; alone: an alias first; inside an expression: a column first
  */
 
-import { lambdaFunctions } from './function-rules.ts'
+import { nearestName } from '../std/nearest-name.ts'
+import { lambdaFunctions, OWN_TIME, valueNames } from './function-rules.ts'
 import type { Mistakes } from './mistakes.ts'
-import { nearestName } from './nearest-name.ts'
 import type { SqlNode } from './sql-syntax.ts'
 import {
   columnNames,
@@ -208,6 +208,15 @@ function resolveColumn(
       code: 'VIEW_UNSUPPORTED',
       message: `"${names[0]}" names ${source.title} as a whole, which is no value`,
       hint: 'Name the fields you need, e.g. {a: a, b: b}.',
+      at: node,
+    })
+    return node
+  }
+  if (names.length === 1 && valueNames.has(names[0]!.toLowerCase())) {
+    mistakes.add({
+      code: 'VIEW_VOLATILE',
+      message: `"${names[0]!.toLowerCase()}" is not decided by the events alone`,
+      hint: OWN_TIME,
       at: node,
     })
     return node

@@ -5,8 +5,8 @@
  */
 
 import type { StreamDef } from '../model/schema.ts'
+import { nearestName } from '../std/nearest-name.ts'
 import type { Mistakes } from './mistakes.ts'
-import { nearestName } from './nearest-name.ts'
 import type { SqlNode } from './sql-syntax.ts'
 import { nodeOf, nodesOf, textOf } from './syntax-tree.ts'
 

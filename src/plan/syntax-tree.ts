@@ -107,7 +107,7 @@ function rewriteValue(value: unknown, replace: (node: SqlNode) => SqlNode | unde
 }
 
 /** Numbers that keep their source text are frozen objects of the JSON library; they are passed on as they are. */
-function isRawNumber(value: SqlNode): boolean {
+export function isRawNumber(value: SqlNode): boolean {
   return Object.getPrototypeOf(value) === null
 }
 

@@ -41,6 +41,8 @@ export interface LogLimits {
   readonly segmentBytes: number
   /** or this long after its first commit. */
   readonly segmentAgeMs: number
+  /** Ids are written beside the log after this many, so that a restart reads no more than these out of events. */
+  readonly sidecarEntries: number
 }
 
 export const defaultLogLimits: LogLimits = {
@@ -48,6 +50,7 @@ export const defaultLogLimits: LogLimits = {
   frameBytes: 4 << 20,
   segmentBytes: 64 << 20,
   segmentAgeMs: 5 * 60_000,
+  sidecarEntries: 1 << 16,
 }
 
 export interface CommitLogOptions {
@@ -95,7 +98,8 @@ export interface CommitLog {
 export async function openCommitLog(options: CommitLogOptions): Promise<CommitLog> {
   const { dir, lostFoundDir, files, streams, crash = noCrash, journaled = 0, lakeThrough } = options
   await files.mkdir(dir)
-  const dedupe = new DedupeStore({ dir, files, streams, crash, seed: options.dedupeSeed })
+  const flushEntries = options.limits?.sidecarEntries ?? defaultLogLimits.sidecarEntries
+  const dedupe = new DedupeStore({ dir, files, streams, crash, flushEntries, seed: options.dedupeSeed })
   try {
     const found = await recover({ dir, lostFoundDir, files, crash, journaled, lakeThrough, dedupe })
     const segments = new SegmentWriter({ ...found, dir, files, crash })
@@ -138,6 +142,8 @@ class Log implements CommitLog {
   #rollAtBytes: number
   #down: RefoldError | undefined
   #isClosed = false
+  /** A segment was deleted, but the folder is not synced since. */
+  #isDropUnsynced = false
   #manifest: LogManifest | undefined
   #cancelAge: (() => void) | undefined
   #cancelRetry: (() => void) | undefined
@@ -216,13 +222,15 @@ class Log implements CommitLog {
       let done = 0
       try {
         for (const { number, path } of infos) {
+          await this.#syncDrop()
           await this.#dedupe.settled(number)
           this.#crash('log.before-drop')
           // One at a time, oldest first, each synced: a gap in the numbers would look like a lost segment.
           if ((await this.#files.size(path)) !== undefined) await this.#files.unlink(path)
-          this.#crash('log.segment-unlinked')
-          await this.#files.syncDir(this.#dir)
           done++
+          this.#isDropUnsynced = true
+          this.#crash('log.segment-unlinked')
+          await this.#syncDrop()
           this.#crash('log.dropped')
           await this.#dedupe.dropped(number)
         }
@@ -232,6 +240,12 @@ class Log implements CommitLog {
         throw error instanceof RefoldError ? error : failureOf(error)
       }
     })
+  }
+
+  async #syncDrop(): Promise<void> {
+    if (!this.#isDropUnsynced) return
+    await this.#files.syncDir(this.#dir)
+    this.#isDropUnsynced = false
   }
 
   async locate(commit: CommitSeq): Promise<LogPosition> {

@@ -38,6 +38,8 @@ export interface DedupeStoreOptions {
   readonly seed: string
   readonly streams: readonly StreamDef[]
   readonly crash: CrashHook
+  /** A sidecar is written once this many entries are durable and not in it. */
+  readonly flushEntries: number
 }
 
 interface Sidecar {
@@ -56,8 +58,6 @@ interface Sidecar {
   isSynced: boolean
   isDropped: boolean
 }
-
-const FLUSH_ENTRIES = 1 << 16
 
 export class DedupeStore {
   readonly #options: DedupeStoreOptions
@@ -119,7 +119,7 @@ export class DedupeStore {
       this.#unflushed += ends.head - (this.#durable.heads.get(known) ?? 0)
     }
     this.#durable = { commit, heads }
-    if (this.#unflushed < FLUSH_ENTRIES) return
+    if (this.#unflushed < this.#options.flushEntries) return
     this.#unflushed = 0
     const active = this.#sidecars.at(-1)
     if (active !== undefined) this.#inBackground(() => this.#flush(active))

@@ -5,7 +5,7 @@
 
 import { RefoldError } from '../model/errors.ts'
 import type { JsonValue } from '../model/schema.ts'
-import { nearestName } from '../plan/nearest-name.ts'
+import { nearestName } from '../std/nearest-name.ts'
 
 export class QueryParameters {
   readonly #values = new Map<string, string>()

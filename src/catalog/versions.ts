@@ -65,6 +65,12 @@ export function readVersion(catalog: Catalog, view: string, version: VersionId):
   return row === undefined ? undefined : toVersion(row)
 }
 
+/** Cut that a version's slices reach; undefined when there is no such version. Cheap: the plan is not read. */
+export function sealedCut(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
+  const row = catalog.get('SELECT sealed_cut FROM versions WHERE view = ? AND version = ?', view, version)
+  return row === undefined ? undefined : Number(row.sealed_cut)
+}
+
 /** Versions in the order in which they were created. */
 export function versions(catalog: Catalog): readonly VersionRow[] {
   return catalog.all('SELECT * FROM versions ORDER BY created_ms, view, version').map(toVersion)

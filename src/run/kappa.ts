@@ -66,7 +66,7 @@ export function slicesMax(sizes: readonly number[]): number {
 }
 
 export interface SegmentPolicy {
-  /** The open segment is closed when it reaches this size, */
+  /** The log closes its open segment when that reaches this size, */
   readonly rollBytes: number
   /** or when its first event is this old. */
   readonly rollAgeMs: number
@@ -86,13 +86,6 @@ export const segmentPolicy: SegmentPolicy = {
   jobBytes: 1 << 30,
 }
 
-export function shouldRoll(
-  policy: SegmentPolicy,
-  open: { readonly bytes: number; readonly commits: number; readonly ageMs: number },
-): boolean {
-  return open.commits > 0 && (open.bytes >= policy.rollBytes || open.ageMs >= policy.rollAgeMs)
-}
-
 export interface ClosedSegment {
   readonly bytes: number
   /** How long it has been closed. */
@@ -105,8 +98,11 @@ export function segmentsToMove(policy: SegmentPolicy, closed: readonly ClosedSeg
   const oldest = closed[0]
   if (oldest === undefined || (total < policy.moveBytes && oldest.ageMs < policy.moveAgeMs)) return 0
   let bytes = 0
-  const over = closed.findIndex((segment) => (bytes += segment.bytes) > policy.jobBytes)
-  return over < 0 ? closed.length : Math.max(1, over)
+  for (const [index, segment] of closed.entries()) {
+    bytes += segment.bytes
+    if (bytes > policy.jobBytes) return Math.max(1, index)
+  }
+  return closed.length
 }
 
 /** A bulk fold over a long range is done in parts of about this many events, each published when it is there. */

@@ -1,0 +1,141 @@
+/**
+ * Reads through the engine, each with the stamp that every answer carries: cut, versions, watermarks, lag. No state
+ * of its own. A read waits for the cut that its reader names, and for an engine that restarts, up to one deadline.
+ */
+
+import { readVersion, serving } from '../catalog/versions.ts'
+import type { ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
+import type { CommitSeq } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { AnswerMeta, ReadOptions } from '../serve/core.ts'
+import { nearestName } from '../std/nearest-name.ts'
+import type { ServerContext } from './context.ts'
+import { systemTablesFor } from './system-tables.ts'
+
+export class Answers {
+  readonly #context: ServerContext
+  readonly #timeoutMs: number
+  /** Streams that a version reads; a version never changes. */
+  readonly #streamsOf = new Map<string, readonly string[]>()
+
+  constructor(context: ServerContext, statementTimeoutMs: number) {
+    this.#context = context
+    this.#timeoutMs = statementTimeoutMs
+  }
+
+  async readView(request: Omit<ViewRead, 'timeoutMs'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
+    const { supervisor, clock } = this.#context
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
+    this.#checkView(request.view)
+    if (options.after !== undefined)
+      await this.#reachView(request.view, options.after, deadline, options.signal)
+    const rows = await supervisor.use(
+      (engine) => engine.read({ ...request, timeoutMs: this.#left(deadline) }, options.signal),
+      deadline,
+      options.signal,
+    )
+    return this.#stamped(rows)
+  }
+
+  async sql(request: Pick<SqlRead, 'sql' | 'limit'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
+    const { supervisor, clock } = this.#context
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
+    if (options.after !== undefined) await this.#reachAll(options.after, deadline, options.signal)
+    const system = await systemTablesFor(this.#context, request.sql)
+    const rows = await supervisor.use(
+      (engine) => engine.sql({ ...request, system, timeoutMs: this.#left(deadline) }, options.signal),
+      deadline,
+      options.signal,
+    )
+    return this.#stamped(rows)
+  }
+
+  /** Resolves when a real query over every live view was answered. */
+  async probe(): Promise<void> {
+    const { supervisor, clock, catalog } = this.#context
+    const deadline = clock.monotonicMs() + 2_000
+    const [view] = Object.keys(serving(catalog))
+    await supervisor.use(async (engine) => {
+      if (view !== undefined) {
+        await engine.read({ view, where: {}, order: [], limit: 1, timeoutMs: this.#left(deadline) })
+      }
+    }, deadline)
+  }
+
+  #checkView(view: string): void {
+    const { catalog } = this.#context
+    const pointers = serving(catalog)
+    if (pointers[view] !== undefined) return
+    const building = catalog.get(
+      `SELECT state, reason FROM versions WHERE view = ? AND state IN ('building', 'failed')
+       ORDER BY created_ms DESC`,
+      view,
+    )
+    if (building?.state === 'failed') {
+      throw new RefoldError('VIEW_BUILDING', `view "${view}" could not be folded: ${building.reason}`)
+    }
+    if (building !== undefined) throw new RefoldError('VIEW_BUILDING', `view "${view}" is being folded`)
+    const near = nearestName(view, Object.keys(pointers))
+    throw new RefoldError('VIEW_UNKNOWN', `there is no view "${view}"`, {
+      ...(near === undefined ? {} : { hint: `Did you mean "${near}"?` }),
+    })
+  }
+
+  async #reachView(view: string, cut: CommitSeq, deadline: number, signal?: AbortSignal): Promise<void> {
+    const { supervisor, catalog } = this.#context
+    const progress = () => supervisor.viewProgress(view, serving(catalog)[view] ?? '')
+    const there = await supervisor.until(
+      () => (progress()?.cut ?? -1) >= cut || isStalled(progress()),
+      deadline,
+      signal,
+    )
+    const found = progress()
+    if (there && (found?.cut ?? -1) >= cut) return
+    throw notReached(`view "${view}"`, cut, found?.cut, found?.stalled?.message)
+  }
+
+  async #reachAll(cut: CommitSeq, deadline: number, signal?: AbortSignal): Promise<void> {
+    const { supervisor } = this.#context
+    if (await supervisor.until(() => (supervisor.progress?.cut ?? -1) >= cut, deadline, signal)) return
+    throw notReached('the engine', cut, supervisor.progress?.cut)
+  }
+
+  #stamped(answer: Rows & ReadStamp): Rows & AnswerMeta {
+    const { history, clock } = this.#context
+    const { columns, json, count, truncated, cut, versions, stalled } = answer
+    const state = history.at(cut)
+    const watermarks: Record<string, string | null> = {}
+    for (const [view, version] of Object.entries(versions)) {
+      for (const stream of this.#streams(view, version)) {
+        const timeUs = state?.watermarksUs[stream]
+        watermarks[stream] = timeUs === undefined ? null : new Date(Math.floor(timeUs / 1000)).toISOString()
+      }
+    }
+    const lagMs = history.lagMs(cut, clock.nowMs())
+    return { columns, json, count, truncated, cut, versions, stalled, watermarks, lagMs }
+  }
+
+  #streams(view: string, version: string): readonly string[] {
+    const key = `${view}@${version}`
+    let streams = this.#streamsOf.get(key)
+    if (streams === undefined) {
+      streams = readVersion(this.#context.catalog, view, version)?.plan.streams ?? []
+      this.#streamsOf.set(key, streams)
+    }
+    return streams
+  }
+
+  #left(deadline: number): number {
+    return Math.max(1, Math.ceil(deadline - this.#context.clock.monotonicMs()))
+  }
+}
+
+function isStalled(progress: { readonly stalled?: unknown } | undefined): boolean {
+  return progress?.stalled !== undefined
+}
+
+function notReached(what: string, wanted: CommitSeq, at: CommitSeq | undefined, stall?: string): RefoldError {
+  const where = at === undefined ? 'has no cut yet' : `stands at cut ${at}`
+  const why = stall === undefined ? '' : `; it is stalled: ${stall}`
+  return new RefoldError('CUT_NOT_REACHED', `${what} ${where}, not at cut ${wanted}${why}`)
+}

@@ -1,0 +1,90 @@
+/**
+ * Heals versions whose slices do not check: the damaged files are set aside, their ranges are folded again from the
+ * log in a worker, and the version goes back into the engine. Until then the view answers VIEW_BUILDING. No state.
+ */
+
+import { existsSync } from 'node:fs'
+import { slicesOf } from '../catalog/slices.ts'
+import { readVersion } from '../catalog/versions.ts'
+import type { SliceInfo } from '../engine/engine.ts'
+import type { CommitRange } from '../model/cut.ts'
+import type { ServerContext } from './context.ts'
+import { setAside } from './data-folder.ts'
+import { engineViewOf } from './engine-spec.ts'
+import { publishStagedSlices } from './publish-slices.ts'
+import { slicesByRange } from './sealing.ts'
+
+const RETRY_MS = 5_000
+
+/** Never rejects; tries again until the version is whole or gone. */
+export async function refoldBadSlices(context: ServerContext, bad: readonly SliceInfo[]): Promise<void> {
+  const versions = new Map<string, { view: string; version: string; bad: SliceInfo[] }>()
+  for (const slice of bad) {
+    const key = `${slice.view}@${slice.version}`
+    const entry = versions.get(key) ?? { view: slice.view, version: slice.version, bad: [] }
+    entry.bad.push(slice)
+    versions.set(key, entry)
+  }
+  for (const entry of versions.values()) {
+    while (!context.closing()) {
+      try {
+        await heal(context, entry.view, entry.version, entry.bad)
+        break
+      } catch (error) {
+        if (context.closing()) return
+        const reason = error instanceof Error ? error.message : String(error)
+        context.logger.error('folding a damaged slice again failed', { view: entry.view, reason })
+        await context.supervisor.until(() => false, context.clock.monotonicMs() + RETRY_MS)
+      }
+    }
+  }
+}
+
+async function heal(
+  context: ServerContext,
+  view: string,
+  version: string,
+  bad: readonly SliceInfo[],
+): Promise<void> {
+  const { catalog, folder, supervisor, pins, logger } = context
+  for (const slice of bad) {
+    if (!existsSync(slice.path)) continue
+    const kept = setAside(folder.lostAndFound, slice.path)
+    logger.warn('damaged slice set aside; its range is folded again', { view, kept })
+  }
+  const damaged = new Set(bad.map((slice) => slice.path))
+  for (const slices of slicesByRange(slicesOf(catalog, view, version))) {
+    const [first] = slices
+    if (first === undefined || !slices.some((slice) => damaged.has(slice.path))) continue
+    await foldAgain(context, slices, { from: first.from, to: first.to })
+  }
+  const row = readVersion(catalog, view, version)
+  if (row === undefined || row.state !== 'live') return
+  const deadline = context.clock.monotonicMs() + RETRY_MS
+  await supervisor.use(async (engine) => {
+    if (supervisor.viewProgress(view, version) === undefined)
+      await engine.addVersion(engineViewOf(catalog, row))
+  }, deadline)
+
+  async function foldAgain(
+    { runJob, streams }: ServerContext,
+    replaced: readonly SliceInfo[],
+    range: CommitRange,
+  ): Promise<void> {
+    const row = readVersion(catalog, view, version)
+    if (row === undefined) return
+    const engineView = engineViewOf(catalog, row)
+    await pins.with(async (sources) => {
+      const job = {
+        kind: 'fold',
+        view: engineView,
+        streams: streams(),
+        sources,
+        range,
+        stagingDir: folder.staging,
+      } as const
+      const { slices } = await runJob(job)
+      await publishStagedSlices(context, { view, version, what: 'refold', staged: slices, replaced })
+    })
+  }
+}

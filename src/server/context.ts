@@ -1,0 +1,46 @@
+/**
+ * What the parts of the running server share: handles, never copies. Each part owns its own state; this only says
+ * where the others are. `publications` is the one turn in which the catalog's manifests change and engines start.
+ */
+
+import type { Catalog } from '../catalog/open-catalog.ts'
+import type { Job, JobResult } from '../engine/engine.ts'
+import type { JobOptions } from '../engine/run-job.ts'
+import type { CommitLog } from '../log/commit-log.ts'
+import type { LogReader } from '../log/reader.ts'
+import type { StreamDef } from '../model/schema.ts'
+import type { SealPolicy, SegmentPolicy } from '../run/kappa.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Logger } from '../std/logger.ts'
+import type { Serial } from '../std/serial.ts'
+import type { CommitHistory } from './commit-history.ts'
+import type { DataFolder } from './data-folder.ts'
+import type { EngineSupervisor } from './engine-supervisor.ts'
+import type { LakeEvents } from './lake-events.ts'
+import type { SourcePins } from './source-pins.ts'
+
+export type RunJob = <K extends Job['kind']>(
+  job: Extract<Job, { kind: K }>,
+  options?: JobOptions,
+) => Promise<Extract<JobResult, { kind: K }>>
+
+export interface ServerContext {
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly folder: DataFolder
+  readonly catalog: Catalog
+  readonly log: CommitLog
+  readonly reader: LogReader
+  readonly history: CommitHistory
+  readonly pins: SourcePins
+  readonly lakeEvents: LakeEvents
+  readonly supervisor: EngineSupervisor
+  readonly publications: Serial
+  /** Runs a job in a worker process; few at a time, the others wait. */
+  readonly runJob: RunJob
+  readonly sealPolicy: SealPolicy
+  readonly segmentPolicy: SegmentPolicy
+  streams(): readonly StreamDef[]
+  /** True from the beginning of the server's end: background work stops at its next step. */
+  closing(): boolean
+}

@@ -1,0 +1,63 @@
+/** The running system as HTTP sees it: each method of the core, led to the part that answers it. No state. */
+
+import { versions as allVersions, serving } from '../catalog/versions.ts'
+import type { ProjectDef } from '../define/types.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { Core, ViewInfo } from '../serve/core.ts'
+import { Answers } from './answers.ts'
+import { viewChanges } from './changes.ts'
+import type { ServerContext } from './context.ts'
+import type { EngineMeters } from './engine-meters.ts'
+import { explainView } from './explain.ts'
+import { logEvents } from './log-events.ts'
+import { serverMetrics } from './metrics.ts'
+import type { Sealing } from './sealing.ts'
+import { serverStatus } from './status.ts'
+import type { ViewVersions } from './view-versions.ts'
+
+export interface CoreParts {
+  readonly context: ServerContext
+  readonly project: () => ProjectDef
+  readonly versions: ViewVersions
+  readonly sealing: Sealing
+  readonly meters: EngineMeters
+}
+
+export function createCore(parts: CoreParts): Core {
+  const { context } = parts
+  const answers = new Answers(context, parts.project().engine.statementTimeoutMs)
+  return {
+    streams: () => context.streams(),
+    stream: (name) => context.streams().find((stream) => stream.name === name),
+    views: () => viewInfos(context),
+    append(request) {
+      if (context.closing()) {
+        return Promise.reject(new RefoldError('SERVER_STOPPING', 'the server is stopping'))
+      }
+      return context.log.append(request)
+    },
+    readView: (request, options) => answers.readView(request, options),
+    sql: (request, options) => answers.sql(request, options),
+    changes: (view, options) => viewChanges(context, view, options),
+    events: (request) => logEvents(context, request),
+    explain: async (view) => explainView(context, view),
+    status: async () => serverStatus(parts),
+    probe: () => answers.probe(),
+    metrics: async () => serverMetrics(parts),
+  }
+}
+
+/** One entry for each view that answers or is being built for the first time. */
+export function viewInfos(context: ServerContext): readonly ViewInfo[] {
+  const pointers = serving(context.catalog)
+  return allVersions(context.catalog)
+    .filter(({ view, version, state }) =>
+      pointers[view] === undefined ? state === 'building' : pointers[view] === version,
+    )
+    .map(({ view, version, sql, plan, sealed }) => {
+      const progress = context.supervisor.viewProgress(view, version)
+      const live = pointers[view] === version
+      const state = progress?.stalled !== undefined ? 'stalled' : live ? 'live' : 'building'
+      return { name: view, version, sql, columns: plan.columns, state, cut: progress?.cut ?? sealed }
+    })
+}

@@ -1,0 +1,246 @@
+/**
+ * Keeps a live engine running: starts it from the catalog, starts another when it ends, and hands it to callers. State:
+ * the running engine and its epoch, the last progress it reported, and the callers that wait.
+ *
+ * Why a restart is safe: the engine is crash-only and publishes nothing. What it staged belongs to its epoch, and a
+ * publication checks the epoch, so files of an engine that is gone are dropped. A start takes its spec and loads it
+ * inside `exclusive`, the turn that publications also take: no slice list changes between the two.
+ */
+
+import type { EngineProgress, EngineSpec, LiveEngine, SliceInfo, ViewProgress } from '../engine/engine.ts'
+import type { CommitSeq } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { Clock } from '../std/clock.ts'
+import type { Logger } from '../std/logger.ts'
+
+export interface SupervisorOptions {
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Starts a process that does nothing yet. */
+  readonly startEngine: () => LiveEngine
+  /** What the engine is to hold, as the catalog and the log have it now. */
+  readonly spec: () => EngineSpec
+  readonly exclusive: <T>(task: () => Promise<T>) => Promise<T>
+  /** Slices that the engine found damaged; resolves once they were folded again or given up. */
+  readonly onBadSlices: (slices: readonly SliceInfo[]) => void
+  readonly onProgress: (progress: EngineProgress, epoch: number) => void
+  /** The engine answers from here on. */
+  readonly onStarted: (engine: LiveEngine) => void
+}
+
+export interface RunningEngine {
+  readonly engine: LiveEngine
+  readonly epoch: number
+  readonly startedMs: number
+}
+
+const BACKOFF_FIRST_MS = 50
+const BACKOFF_LAST_MS = 5_000
+/** An engine that ran this long was healthy: the next restart is quick again. */
+const HEALTHY_MS = 20_000
+
+interface Waiter {
+  readonly settled: () => boolean
+  readonly resolve: () => void
+}
+
+export class EngineSupervisor {
+  readonly #options: SupervisorOptions
+  readonly #waiters = new Set<Waiter>()
+  #running: RunningEngine | undefined
+  #starting: LiveEngine | undefined
+  #progress: EngineProgress | undefined
+  #epoch = 0
+  #failures = 0
+  #restarts = 0
+  #lastExit: string | undefined
+  #closed = false
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+  }
+
+  get running(): RunningEngine | undefined {
+    return this.#running
+  }
+
+  get restarts(): number {
+    return this.#restarts
+  }
+
+  get lastExit(): string | undefined {
+    return this.#lastExit
+  }
+
+  /** The last report of the running engine. */
+  get progress(): EngineProgress | undefined {
+    return this.#running === undefined ? undefined : this.#progress
+  }
+
+  viewProgress(view: string, version: string): ViewProgress | undefined {
+    return this.progress?.views.find((entry) => entry.view === view && entry.version === version)
+  }
+
+  /** Starts the first engine; resolves once it answers. A failure is retried like any later one. */
+  async start(): Promise<void> {
+    await this.#start()
+    if (this.#running === undefined && !this.#closed) await this.#wait(() => this.#running !== undefined)
+  }
+
+  /** Runs `call` on the engine; while there is none, or when it ends on the way, waits for the next until the deadline. */
+  async use<T>(
+    call: (engine: LiveEngine) => Promise<T>,
+    deadlineMs: number,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    for (;;) {
+      const running = this.#running
+      if (running !== undefined) {
+        try {
+          return await call(running.engine)
+        } catch (error) {
+          if (!isUnavailable(error) || this.#closed) throw error
+        }
+      }
+      await this.#wait(() => this.#running !== undefined && this.#running !== running, deadlineMs, signal)
+      if (this.#closed) throw new RefoldError('SERVER_STOPPING', 'the server is stopping')
+      if (this.#running === undefined || this.#running === running) {
+        throw new RefoldError('ENGINE_UNAVAILABLE', 'the engine did not answer within the time limit', {
+          ...(this.#lastExit === undefined ? {} : { details: { lastExit: this.#lastExit } }),
+        })
+      }
+    }
+  }
+
+  /** Resolves when `settled` is true (it is asked after every report and restart), or at the deadline. */
+  async until(settled: () => boolean, deadlineMs?: number, signal?: AbortSignal): Promise<boolean> {
+    if (settled()) return true
+    await this.#wait(settled, deadlineMs, signal)
+    return settled()
+  }
+
+  /** Ends the engine and starts one with the spec of now. */
+  async restart(reason: string): Promise<void> {
+    const running = this.#running
+    if (running === undefined) return
+    this.#failures = 0
+    this.#options.logger.info('engine restarts', { reason })
+    await running.engine.stop()
+    await this.#wait(() => this.#running !== undefined && this.#running !== running)
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    this.#wake()
+    await Promise.all([this.#running?.engine.stop(), this.#starting?.stop()])
+    this.#running = undefined
+  }
+
+  async #start(): Promise<void> {
+    const { exclusive, logger, clock } = this.#options
+    await exclusive(async () => {
+      if (this.#closed) return
+      const epoch = ++this.#epoch
+      const engine = this.#options.startEngine()
+      this.#starting = engine
+      let ended = false
+      engine.onExit((reason) => {
+        if (ended) return
+        ended = true
+        this.#ended(engine, reason)
+      })
+      engine.onProgress((progress) => {
+        if (epoch === this.#epoch) this.#report(progress, epoch)
+      })
+      try {
+        const begun = clock.monotonicMs()
+        const { badSlices } = await engine.start(this.#options.spec())
+        if (this.#closed || ended) return
+        this.#starting = undefined
+        this.#running = { engine, epoch, startedMs: clock.monotonicMs() }
+        logger.info('engine answers', { pid: engine.pid, epoch, ms: Math.round(clock.monotonicMs() - begun) })
+        this.#options.onStarted(engine)
+        if (badSlices.length > 0) this.#options.onBadSlices(badSlices)
+        this.#wake()
+      } catch (error) {
+        if (!ended && !this.#closed) {
+          logger.error('engine could not start', { reason: messageOf(error) })
+          await engine.stop()
+        }
+      }
+    })
+  }
+
+  #ended(engine: LiveEngine, reason: string): void {
+    const { clock, logger } = this.#options
+    const running = this.#running
+    if (running?.engine === engine) {
+      if (clock.monotonicMs() - running.startedMs > HEALTHY_MS) this.#failures = 0
+      this.#running = undefined
+    }
+    if (this.#starting === engine) this.#starting = undefined
+    this.#lastExit = reason
+    if (this.#closed) return
+    const delay =
+      this.#failures === 0
+        ? 0
+        : Math.min(BACKOFF_LAST_MS, BACKOFF_FIRST_MS * 2 ** Math.min(20, this.#failures - 1))
+    this.#failures++
+    this.#restarts++
+    logger.warn('engine ended', { reason, restartInMs: delay })
+    clock.after(delay, () => {
+      this.#start().catch((error: unknown) => logger.error('engine start', { reason: messageOf(error) }))
+    })
+  }
+
+  #report(progress: EngineProgress, epoch: number): void {
+    this.#progress = progress
+    this.#options.onProgress(progress, epoch)
+    if (this.#waiters.size > 0) this.#wake()
+  }
+
+  #wake(): void {
+    for (const waiter of [...this.#waiters]) {
+      if (!this.#closed && !waiter.settled()) continue
+      this.#waiters.delete(waiter)
+      waiter.resolve()
+    }
+  }
+
+  #wait(settled: () => boolean, deadlineMs?: number, signal?: AbortSignal): Promise<void> {
+    if (this.#closed || settled()) return Promise.resolve()
+    return new Promise((resolve) => {
+      let cancelTimer = () => {}
+      const waiter: Waiter = {
+        settled,
+        resolve: () => {
+          cancelTimer()
+          signal?.removeEventListener('abort', leave)
+          this.#waiters.delete(waiter)
+          resolve()
+        },
+      }
+      const leave = () => waiter.resolve()
+      this.#waiters.add(waiter)
+      if (deadlineMs !== undefined) {
+        const left = deadlineMs - this.#options.clock.monotonicMs()
+        cancelTimer = this.#options.clock.after(Math.max(0, left), leave)
+      }
+      if (signal?.aborted) leave()
+      else signal?.addEventListener('abort', leave, { once: true })
+    })
+  }
+}
+
+/** Whether every view of the engine that goes on has folded up to a cut. */
+export function reached(progress: EngineProgress | undefined, cut: CommitSeq): boolean {
+  return progress !== undefined && progress.cut >= cut
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof RefoldError && error.code === 'ENGINE_UNAVAILABLE'
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

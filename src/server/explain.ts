@@ -1,0 +1,31 @@
+/** What `refold explain` shows of a view. No state. */
+
+import { slicesOf } from '../catalog/slices.ts'
+import { readVersion, serving } from '../catalog/versions.ts'
+import { RefoldError } from '../model/errors.ts'
+import type { JsonValue } from '../model/schema.ts'
+import type { ServerContext } from './context.ts'
+
+export function explainView(context: ServerContext, view: string): JsonValue {
+  const { catalog, supervisor } = context
+  const version = serving(catalog)[view]
+  const row = version === undefined ? undefined : readVersion(catalog, view, version)
+  if (row === undefined) throw new RefoldError('VIEW_UNKNOWN', `there is no live view "${view}"`)
+  const progress = supervisor.viewProgress(view, row.version)
+  const slices = slicesOf(catalog, view, row.version)
+  return {
+    view,
+    version: row.version,
+    onError: row.onError,
+    plan: row.plan as unknown as JsonValue,
+    state: {
+      cut: progress?.cut ?? row.sealed,
+      sealed: row.sealed,
+      groups: progress?.groups ?? null,
+      tailRows: progress?.tailRows ?? null,
+      slices: slices.length,
+      sliceRows: slices.reduce((sum, slice) => sum + slice.rows, 0),
+      sliceBytes: slices.reduce((sum, slice) => sum + slice.bytes, 0),
+    },
+  }
+}

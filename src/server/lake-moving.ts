@@ -1,0 +1,144 @@
+/**
+ * Moves the log from hot segments into the lake: writes closed ones as Parquet in a worker, publishes the files, and deletes the segments once nobody reads them. State: whether a move runs.
+ *
+ * The catalog's transaction is the hand-over: before it the lake ends earlier and the hot log has the events, after
+ * it the lake has them; readers take one manifest of both, so they read an event once either way.
+ */
+
+import { join } from 'node:path'
+import { type DeadLetterRow, lakeManifest, publishLake } from '../catalog/lake.ts'
+import { latestStreams } from '../catalog/streams.ts'
+import { publishFile } from '../lake/publish-file.ts'
+import type { LakeFile } from '../lake/types.ts'
+import type { SegmentInfo } from '../log/types.ts'
+import type { CommitRange } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import { segmentsToMove } from '../run/kappa.ts'
+import { randomSeed } from '../std/random.ts'
+import type { ServerContext } from './context.ts'
+
+const REST_MS = 5_000
+
+export class LakeMoving {
+  readonly #context: ServerContext
+  #moving: Promise<void> | undefined
+  #restUntilMs = 0
+
+  constructor(context: ServerContext) {
+    this.#context = context
+  }
+
+  /** Looks whether something is due; called by a timer. Never waits. */
+  check(): void {
+    const { clock } = this.#context
+    if (this.#moving !== undefined || this.#context.closing() || clock.monotonicMs() < this.#restUntilMs)
+      return
+    this.#moving = this.#step()
+      .catch((error: unknown) => this.#rest(error))
+      .finally(() => {
+        this.#moving = undefined
+      })
+  }
+
+  /** Moves all that is in the hot log now, whatever the policy says. */
+  async moveAll(): Promise<void> {
+    await this.#moving
+    await this.#context.log.roll()
+    const closed = this.#closed()
+    if (closed.length > 0) await this.#move(closed)
+  }
+
+  async settled(): Promise<void> {
+    await this.#moving
+  }
+
+  async #step(): Promise<void> {
+    const { history, clock, segmentPolicy } = this.#context
+    const closed = this.#closed()
+    const ages = closed.map((segment) => ({
+      bytes: segment.bytes,
+      ageMs: clock.nowMs() - (history.at(segment.last)?.timeMs ?? 0),
+    }))
+    const count = segmentsToMove(segmentPolicy, ages)
+    if (count > 0) await this.#move(closed.slice(0, count))
+  }
+
+  /** Closed segments that the lake does not hold; ones that it holds are left over from a crash and go. */
+  #closed(): readonly SegmentInfo[] {
+    const through = lakeManifest(this.#context.catalog).through
+    return this.#context.log.manifest().segments.filter((segment) => segment.closed && segment.last > through)
+  }
+
+  async #move(segments: readonly SegmentInfo[]): Promise<void> {
+    const { catalog, log, folder, logger } = this.#context
+    const from = lakeManifest(catalog).through
+    const to = segments.at(-1)?.last ?? from
+    const range = { from, to }
+    const job = {
+      kind: 'lake',
+      // Streams that the project has left out may still have events in the segments.
+      streams: latestStreams(catalog),
+      segments: { segments, durable: to },
+      range,
+      stagingDir: folder.staging,
+    } as const
+    const { manifest } = await this.#context.runJob(job)
+    const deadLetters = await this.#deadLetters(range)
+    const told = await this.#context.publications.run(async () => {
+      const files: LakeFile[] = []
+      for (const file of manifest.files) {
+        const path = finalPath(this.#context, file)
+        await publishFile(file.path, path)
+        files.push({ ...file, path })
+      }
+      publishLake(catalog, { files, through: to, deadLetters })
+      return { swapped: this.#tellEngine() }
+    })
+    await told.swapped
+    await this.#context.pins.quiesce()
+    await log.drop(to)
+    logger.debug('moved to the lake', { from, to, files: manifest.files.length })
+  }
+
+  /** Drops segments that the lake already holds, which a crash between publication and deletion leaves. */
+  async dropLeftovers(): Promise<void> {
+    const { through } = lakeManifest(this.#context.catalog)
+    if (through > 0) await this.#context.log.drop(through)
+  }
+
+  async #deadLetters(range: CommitRange): Promise<readonly DeadLetterRow[]> {
+    const { reader, pins } = this.#context
+    return await pins.with(async ({ log }) => {
+      const rows: DeadLetterRow[] = []
+      for await (const { header, letter } of reader.deadLetters(log, range)) {
+        rows.push({ commit: header.commit, timeMs: header.timeMs, ...letter })
+      }
+      return rows
+    })
+  }
+
+  async #tellEngine(): Promise<void> {
+    const { supervisor, log, catalog } = this.#context
+    const running = supervisor.running
+    if (running === undefined) return
+    try {
+      await running.engine.setSources({ log: log.manifest(), lake: lakeManifest(catalog) })
+    } catch (error) {
+      // An engine that ended holds no file, and the next one reads the catalog.
+      if (!(error instanceof RefoldError && error.code === 'ENGINE_UNAVAILABLE')) throw error
+    }
+  }
+
+  #rest(error: unknown): void {
+    const { logger, clock } = this.#context
+    if (this.#context.closing()) return
+    this.#restUntilMs = clock.monotonicMs() + REST_MS
+    logger.warn('moving the log to the lake failed; tried again later', {
+      reason: error instanceof Error ? error.message : String(error),
+    })
+  }
+}
+
+function finalPath(context: ServerContext, file: LakeFile): string {
+  return join(context.folder.lake, file.stream, `${file.from}-${file.to}-${randomSeed().slice(0, 8)}.parquet`)
+}

@@ -1,0 +1,391 @@
+/**
+ * The composition root: opens everything of a project in one process and ties the parts together. State: the handles,
+ * from opening to `close`. A part that fails to open closes those before it, so nothing is left held.
+ *
+ * The order is that of trust: the lock, the catalog, the log (which refuses to start behind what the catalog knows),
+ * then the engine, which is given only what those two say, and last the HTTP surface.
+ */
+
+import { cuts, recordAudit, recordCut } from '../catalog/journal.ts'
+import { lakeManifest } from '../catalog/lake.ts'
+import { readMeta, setMeta } from '../catalog/meta.ts'
+import { latestStreams, recordStreams } from '../catalog/streams.ts'
+import type { NewVersion } from '../catalog/versions.ts'
+import type { ProjectDef } from '../define/types.ts'
+import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engine.ts'
+import { startLiveEngine } from '../engine/live-engine.ts'
+import { type JobOptions, runJob } from '../engine/run-job.ts'
+import { type CommitLog, openCommitLog } from '../log/commit-log.ts'
+import { RefoldError } from '../model/errors.ts'
+import { type SegmentPolicy, segmentPolicy } from '../run/kappa.ts'
+import type { Core } from '../serve/core.ts'
+import { createHttpServer, type HttpServer } from '../serve/http-server.ts'
+import { type Clock, systemClock } from '../std/clock.ts'
+import { type Files, realFiles } from '../std/files.ts'
+import { type Logger, silentLogger } from '../std/logger.ts'
+import { randomSeed } from '../std/random.ts'
+import { Semaphore } from '../std/semaphore.ts'
+import { Serial } from '../std/serial.ts'
+import { refoldBadSlices } from './bad-slices.ts'
+import { CommitHistory, loadHistory } from './commit-history.ts'
+import type { ServerContext } from './context.ts'
+import { createCore } from './core-of-server.ts'
+import { type DataFolder, openDataFolder } from './data-folder.ts'
+import { EngineMeters } from './engine-meters.ts'
+import { engineSpecOf } from './engine-spec.ts'
+import { EngineSupervisor } from './engine-supervisor.ts'
+import { LakeEvents } from './lake-events.ts'
+import { LakeMoving } from './lake-moving.ts'
+import { planViews } from './plan-views.ts'
+import { Sealing } from './sealing.ts'
+import { recordReportedSkips } from './skips.ts'
+import { SourcePins } from './source-pins.ts'
+import { streamMistakes } from './stream-changes.ts'
+import { ViewVersions } from './view-versions.ts'
+
+export interface ServerOptions {
+  readonly clock?: Clock
+  readonly logger?: Logger
+  readonly files?: Files
+  /** Leave out to start an engine process; tests give one of their own. */
+  readonly startEngine?: () => LiveEngine
+  /** False: no HTTP surface, only the core. */
+  readonly http?: boolean
+  /** Overrides parts of the policy by which the log moves to the lake. */
+  readonly segments?: Partial<SegmentPolicy>
+}
+
+export interface RunningServer {
+  readonly core: Core
+  readonly http: HttpServer | undefined
+  /** Process id of the engine that runs now. */
+  enginePid(): number | undefined
+  /** Takes over a changed project: new versions are built beside the old ones. Resolves when all are live. */
+  reload(project: ProjectDef): Promise<void>
+  /** Seals every tail and moves the log to the lake, whatever the policies say. */
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+/** All mistakes of a project that a running data folder and the planner find; thrown together. */
+export class ProjectMistakes extends Error {
+  override readonly name = 'ProjectMistakes'
+  readonly mistakes: readonly RefoldError[]
+
+  constructor(mistakes: readonly RefoldError[]) {
+    super(mistakes.map((mistake) => mistake.message).join('\n'))
+    this.mistakes = mistakes
+  }
+}
+
+const SEAL_CHECK_MS = 100
+const LAKE_CHECK_MS = 500
+const JOURNAL_MS = 1_000
+/** Workers at a time; the live engine and the server need the cores too. */
+const WORKERS = 2
+const WORKER_MEMORY_SHARE = 0.5
+
+/** Opens a project's data folder and serves it. Throws ProjectMistakes, or the RefoldError that kept it from opening. */
+export async function openServer(project: ProjectDef, options: ServerOptions = {}): Promise<RunningServer> {
+  const { clock = systemClock, logger = silentLogger } = options
+  const folder = openDataFolder(project.dataDir, clock, logger)
+  let log: CommitLog | undefined
+  try {
+    const views = await checkedViews(project, folder)
+    log = await openLog(project, folder, clock, options)
+    recordStreams(folder.catalog, project.streams, log.state().cut.commit)
+    return await new Server(project, options, folder, log).start(views)
+  } catch (error) {
+    await log?.close()
+    folder.close()
+    throw error
+  }
+}
+
+async function checkedViews(project: ProjectDef, folder: DataFolder): Promise<readonly NewVersion[]> {
+  const planned = await planViews(project)
+  const mistakes = [
+    ...streamMistakes(latestStreams(folder.catalog), project),
+    ...(planned.ok ? [] : planned.mistakes),
+  ]
+  if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
+  return planned.views
+}
+
+async function openLog(
+  project: ProjectDef,
+  folder: DataFolder,
+  clock: Clock,
+  options: ServerOptions,
+): Promise<CommitLog> {
+  const { catalog } = folder
+  let dedupeSeed = readMeta(catalog, 'dedupe-seed')
+  if (dedupeSeed === undefined) {
+    dedupeSeed = randomSeed()
+    setMeta(catalog, 'dedupe-seed', dedupeSeed)
+  }
+  const journaled = Math.max(cuts(catalog, 1).at(-1)?.cut ?? 0, Number(readMeta(catalog, 'log-cut') ?? 0))
+  const policy = { ...segmentPolicy, ...options.segments }
+  return await openCommitLog({
+    dir: folder.log,
+    lostFoundDir: folder.lostAndFound,
+    streams: project.streams,
+    files: options.files ?? realFiles,
+    clock,
+    limits: {
+      queueBytes: project.limits.queueBytes,
+      segmentBytes: policy.rollBytes,
+      segmentAgeMs: policy.rollAgeMs,
+    },
+    journaled,
+    lakeThrough: lakeManifest(catalog).through,
+    dedupeSeed,
+  })
+}
+
+class Server implements RunningServer {
+  readonly core: Core
+  http: HttpServer | undefined
+  readonly #options: ServerOptions
+  readonly #context: ServerContext
+  readonly #supervisor: EngineSupervisor
+  readonly #sealing: Sealing
+  readonly #lakeMoving: LakeMoving
+  readonly #versions: ViewVersions
+  readonly #meters = new EngineMeters()
+  readonly #workers = new Semaphore(WORKERS)
+  readonly #stopWork = new AbortController()
+  readonly #timers = new Set<() => void>()
+  #project: ProjectDef
+  #advancing = false
+  #journaled: number
+  #logMark = { segment: 0, bytes: 0, total: 0 }
+  #closed: Promise<void> | undefined
+
+  constructor(project: ProjectDef, options: ServerOptions, folder: DataFolder, log: CommitLog) {
+    const { clock = systemClock, logger = silentLogger, startEngine = startLiveEngine } = options
+    this.#project = project
+    this.#options = options
+    this.#journaled = log.state().cut.commit
+    const publications = new Serial()
+    const pins = new SourcePins(() => ({ log: log.manifest(), lake: lakeManifest(folder.catalog) }))
+    this.#supervisor = new EngineSupervisor({
+      clock,
+      logger,
+      startEngine,
+      spec: () => engineSpecOf(folder.catalog, log.manifest(), this.#project.streams, this.#engineSettings()),
+      exclusive: (task) => publications.run(task),
+      onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
+      onProgress: (progress) => {
+        this.#meters.add(progress)
+        recordReportedSkips(this.#context, progress)
+      },
+      onStarted: (engine) => engine.advance(log.manifest()),
+    })
+    this.#context = {
+      clock,
+      logger,
+      folder,
+      catalog: folder.catalog,
+      log,
+      reader: log.reader,
+      history: new CommitHistory(),
+      pins,
+      lakeEvents: new LakeEvents(folder.scratch),
+      supervisor: this.#supervisor,
+      publications,
+      runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
+      sealPolicy: project.seal,
+      segmentPolicy: { ...segmentPolicy, ...options.segments },
+      streams: () => this.#project.streams,
+      closing: () => this.#stopWork.signal.aborted,
+    }
+    this.#sealing = new Sealing(this.#context)
+    this.#lakeMoving = new LakeMoving(this.#context)
+    this.#versions = new ViewVersions(this.#context)
+    this.core = createCore({
+      context: this.#context,
+      project: () => this.#project,
+      versions: this.#versions,
+      sealing: this.#sealing,
+      meters: this.#meters,
+    })
+  }
+
+  async start(views: readonly NewVersion[]): Promise<this> {
+    const { log, catalog } = this.#context
+    await this.#loadHistory()
+    log.onDurable(() => this.#onDurable())
+    this.#versions.prepare(views)
+    await this.#lakeMoving.dropLeftovers()
+    try {
+      await this.#supervisor.start()
+      if (this.#options.http !== false) await this.#listen()
+    } catch (error) {
+      this.#stopWork.abort()
+      await this.#supervisor.close()
+      throw error
+    }
+    recordAudit(catalog, 'start', {
+      project: this.#project.name,
+      cut: log.state().cut.commit,
+      pid: process.pid,
+    })
+    this.#background('adopt views', this.#versions.adopt(views))
+    this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
+    this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
+    this.#every(JOURNAL_MS, () => this.#journal())
+    return this
+  }
+
+  enginePid(): number | undefined {
+    return this.#supervisor.running?.engine.pid
+  }
+
+  async reload(project: ProjectDef): Promise<void> {
+    const { folder, log, catalog } = this.#context
+    if (project.dataDir !== this.#project.dataDir) {
+      throw new RefoldError('INTERNAL', 'a running server cannot move to another data folder')
+    }
+    const views = await checkedViews(project, folder)
+    const streamsChanged = JSON.stringify(project.streams) !== JSON.stringify(this.#project.streams)
+    this.#project = project
+    if (streamsChanged) {
+      recordStreams(catalog, project.streams, log.state().cut.commit)
+      log.setStreams(project.streams)
+      await this.#supervisor.restart('the streams changed')
+    }
+    await this.#versions.adopt(views)
+  }
+
+  async flush(): Promise<void> {
+    const { cut } = this.#context.log.state()
+    const reached = () => (this.#supervisor.progress?.cut ?? -1) >= cut.commit
+    await this.#supervisor.until(reached)
+    await this.#sealing.sealNow(this.#supervisor.progress?.views ?? [])
+    await this.#lakeMoving.moveAll()
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close()
+    return this.#closed
+  }
+
+  async #close(): Promise<void> {
+    const { log, folder, lakeEvents, publications } = this.#context
+    this.#stopWork.abort()
+    for (const cancel of this.#timers) cancel()
+    this.#versions.stop()
+    await this.http?.close()
+    await this.#supervisor.close()
+    await this.#lakeMoving.settled()
+    await publications.run(async () => {})
+    this.#journal()
+    await lakeEvents.close()
+    await log.close()
+    folder.close()
+  }
+
+  /** Commits that views have not folded yet need their times and watermarks: the hot log's headers have them. */
+  async #loadHistory(): Promise<void> {
+    const { log, history, reader } = this.#context
+    this.#logMark = {
+      ...lastSegment(log),
+      total: await loadHistory(history, reader, log.manifest(), log.state()),
+    }
+  }
+
+  /** Called for each commit before its senders are answered, so it does little. */
+  #onDurable(): void {
+    const { log, history } = this.#context
+    const { cut, timeMs, counts, watermarksUs } = log.state()
+    const { segment, bytes } = lastSegment(log)
+    const added = segment === this.#logMark.segment ? bytes - this.#logMark.bytes : bytes
+    this.#logMark = { segment, bytes, total: this.#logMark.total + added }
+    history.add({ commit: cut.commit, timeMs, counts, watermarksUs, logBytes: this.#logMark.total })
+    if (this.#advancing) return
+    this.#advancing = true
+    setImmediate(() => {
+      this.#advancing = false
+      this.#supervisor.running?.engine.advance(log.manifest())
+    })
+  }
+
+  async #listen(): Promise<void> {
+    const { server, limits } = this.#project
+    const { clock, logger } = this.#context
+    this.http = await createHttpServer(this.core, {
+      host: server.host,
+      port: server.port,
+      limits,
+      clock,
+      logger,
+      ...(server.token === undefined ? {} : { token: server.token }),
+    })
+    logger.info('server listens', { url: this.http.url })
+  }
+
+  #journal(): void {
+    const cut = this.#context.log.state().cut.commit
+    if (cut === this.#journaled) return
+    try {
+      recordCut(this.#context.catalog, cut)
+      this.#journaled = cut
+    } catch (error) {
+      this.#context.logger.warn('cut journal', { reason: String(error) })
+    }
+  }
+
+  #engineSettings(): EngineSettings {
+    const { memoryBytes, threads, statementTimeoutMs, heavyStatements } = this.#project.engine
+    return {
+      memoryBytes,
+      threads,
+      statementTimeoutMs,
+      heavyStatements,
+      scratchDir: `${this.#context.folder.scratch}/live`,
+    }
+  }
+
+  #runJob<K extends Job['kind']>(
+    job: Extract<Job, { kind: K }>,
+    options: JobOptions = {},
+  ): Promise<Extract<JobResult, { kind: K }>> {
+    const { memoryBytes, threads } = this.#project.engine
+    const stop = this.#stopWork.signal
+    const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
+    const settings = {
+      memoryBytes: Math.floor(memoryBytes * WORKER_MEMORY_SHARE),
+      threads: Math.max(1, Math.floor(threads / 2)),
+      scratchDir: this.#context.folder.scratch,
+    }
+    return this.#workers.run(
+      async () => (await runJob(job, settings, { ...options, signal })) as Extract<JobResult, { kind: K }>,
+      signal,
+    )
+  }
+
+  #every(periodMs: number, task: () => void): void {
+    const again = () => {
+      cancel = this.#context.clock.after(periodMs, again)
+      this.#timers.delete(last)
+      this.#timers.add(cancel)
+      last = cancel
+      task()
+    }
+    let cancel = this.#context.clock.after(periodMs, again)
+    let last = cancel
+    this.#timers.add(cancel)
+  }
+
+  #background(what: string, work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      if (!this.#stopWork.signal.aborted) this.#context.logger.error(what, { reason: String(error) })
+    })
+  }
+}
+
+function lastSegment(log: CommitLog): { readonly segment: number; readonly bytes: number } {
+  const last = log.manifest().segments.at(-1)
+  return { segment: last?.number ?? 0, bytes: last?.bytes ?? 0 }
+}

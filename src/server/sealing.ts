@@ -1,0 +1,146 @@
+/**
+ * Seals tails by the policy and merges slices when there are too many. State: which versions are being merged, and
+ * until when a failed step rests. Runs beside everything else; a step that fails is logged and tried again later,
+ * since nothing is changed until a publication commits.
+ */
+
+import { slicesOf } from '../catalog/slices.ts'
+import { readVersion, sealedCut } from '../catalog/versions.ts'
+import type { SliceInfo, ViewProgress } from '../engine/engine.ts'
+import { chooseMerge, shouldSeal } from '../run/kappa.ts'
+import type { ServerContext } from './context.ts'
+import { engineViewOf } from './engine-spec.ts'
+import { publishStagedSlices } from './publish-slices.ts'
+
+const REST_MS = 5_000
+
+export class Sealing {
+  readonly #context: ServerContext
+  readonly #merging = new Set<string>()
+  #sealing = false
+  #restUntilMs = 0
+  #seals = 0
+  #merges = 0
+
+  constructor(context: ServerContext) {
+    this.#context = context
+  }
+
+  get counts(): { readonly seals: number; readonly merges: number } {
+    return { seals: this.#seals, merges: this.#merges }
+  }
+
+  /** Looks whether something is due; called after reports of the engine and by a timer. Never waits. */
+  check(): void {
+    const { supervisor, clock } = this.#context
+    const progress = supervisor.progress
+    if (progress === undefined || this.#context.closing() || clock.monotonicMs() < this.#restUntilMs) return
+    if (!this.#sealing) {
+      const due = progress.views.filter((view) => this.#isDue(view))
+      if (due.length > 0) void this.#seal(due)
+    }
+  }
+
+  /** Seals these views now, whatever the policy says, and resolves when they are published. */
+  async sealNow(views: readonly ViewProgress[]): Promise<void> {
+    await this.#context.supervisor.until(() => !this.#sealing)
+    await this.#seal(views)
+  }
+
+  #isDue(view: ViewProgress): boolean {
+    const { history, catalog, clock, sealPolicy } = this.#context
+    const sealed = sealedCut(catalog, view.view, view.version)
+    if (sealed === undefined) return false
+    return shouldSeal(sealPolicy, {
+      rows: view.tailRows,
+      bytes: history.bytesAfter(sealed),
+      ageMs: history.lagMs(sealed, clock.nowMs()),
+      commits: view.cut - sealed,
+    })
+  }
+
+  async #seal(due: readonly ViewProgress[]): Promise<void> {
+    const { supervisor, folder, logger } = this.#context
+    const running = supervisor.running
+    if (running === undefined) return
+    this.#sealing = true
+    try {
+      const views = due.map(({ view, version }) => ({ view, version }))
+      const generations = await running.engine.seal(views, folder.staging)
+      for (const { view, version, range, slices } of generations) {
+        await publishStagedSlices(this.#context, {
+          view,
+          version,
+          what: 'seal',
+          staged: slices,
+          replaced: [],
+          sealed: range.to,
+          epoch: running.epoch,
+        })
+        this.#seals++
+        logger.debug('sealed', { view, from: range.from, to: range.to })
+        void this.merge(view, version)
+      }
+    } catch (error) {
+      this.#rest('seal', error)
+    } finally {
+      this.#sealing = false
+    }
+  }
+
+  /** Merges slices of a version until the policy is content. */
+  async merge(view: string, version: string): Promise<void> {
+    const key = `${view}@${version}`
+    if (this.#merging.has(key)) return
+    this.#merging.add(key)
+    try {
+      while (!this.#context.closing() && (await this.#mergeOnce(view, version))) this.#merges++
+    } catch (error) {
+      this.#rest('merge', error)
+    } finally {
+      this.#merging.delete(key)
+    }
+  }
+
+  async #mergeOnce(view: string, version: string): Promise<boolean> {
+    const { catalog, folder, logger } = this.#context
+    const row = readVersion(catalog, view, version)
+    if (row === undefined || row.state === 'retired' || row.state === 'failed') return false
+    const ranges = slicesByRange(slicesOf(catalog, view, version))
+    const merge = chooseMerge(ranges.map((slices) => slices.reduce((sum, slice) => sum + slice.bytes, 0)))
+    if (merge === undefined) return false
+    const inputs = ranges.slice(merge.first, merge.first + merge.count).flat()
+    const job = {
+      kind: 'compact',
+      view: engineViewOf(catalog, row),
+      inputs,
+      stagingDir: folder.staging,
+    } as const
+    const { slices } = await this.#context.runJob(job)
+    const staged = { view, version, what: 'compact', staged: slices, replaced: inputs } as const
+    const done = await publishStagedSlices(this.#context, staged)
+    if (done) logger.debug('slices merged', { view, slices: inputs.length })
+    return done
+  }
+
+  #rest(step: string, error: unknown): void {
+    const { logger, clock } = this.#context
+    if (this.#context.closing()) return
+    this.#restUntilMs = clock.monotonicMs() + REST_MS
+    logger.warn(`${step} failed; tried again later`, {
+      reason: error instanceof Error ? error.message : String(error),
+    })
+  }
+}
+
+/** Slices of all parts, grouped by their range, in the order of the log. */
+export function slicesByRange(slices: readonly SliceInfo[]): readonly (readonly SliceInfo[])[] {
+  const ranges = new Map<string, SliceInfo[]>()
+  for (const slice of slices) {
+    const key = `${slice.from}-${slice.to}`
+    const group = ranges.get(key)
+    if (group === undefined) ranges.set(key, [slice])
+    else group.push(slice)
+  }
+  return [...ranges.values()].sort((a, b) => (a[0]?.from ?? 0) - (b[0]?.from ?? 0))
+}

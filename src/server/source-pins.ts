@@ -1,0 +1,48 @@
+/**
+ * Who in the server reads files of the log and the lake right now. State: the sources that are pinned, each with how
+ * many hold it. Whoever deletes files publishes new sources first, then waits here until nobody holds older ones.
+ */
+
+import type { LogSources } from '../engine/engine.ts'
+
+interface Pin {
+  readonly sources: LogSources
+  readonly released: Promise<void>
+}
+
+export class SourcePins {
+  readonly #current: () => LogSources
+  readonly #pins = new Set<Pin>()
+
+  constructor(current: () => LogSources) {
+    this.#current = current
+  }
+
+  /** The sources of now; their files stay until `release`. */
+  pin(): { readonly sources: LogSources; readonly release: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const pin = { sources: this.#current(), released: promise }
+    this.#pins.add(pin)
+    return {
+      sources: pin.sources,
+      release: () => {
+        this.#pins.delete(pin)
+        resolve()
+      },
+    }
+  }
+
+  async with<T>(read: (sources: LogSources) => Promise<T>): Promise<T> {
+    const { sources, release } = this.pin()
+    try {
+      return await read(sources)
+    } finally {
+      release()
+    }
+  }
+
+  /** Resolves once everything that was pinned when it was called has been released. */
+  async quiesce(): Promise<void> {
+    await Promise.all([...this.#pins].map((pin) => pin.released))
+  }
+}

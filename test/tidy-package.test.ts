@@ -18,6 +18,7 @@ interface LockedPackage {
   readonly hasInstallScript?: boolean
   readonly license?: string
   readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
 }
 
 interface PackageFile {
@@ -44,6 +45,13 @@ test('the lock file names no registry', () => {
 
 test('the lock file and package.json agree', () => {
   assert.deepEqual(lock.packages['']?.dependencies, own.dependencies)
+})
+
+test('the lock file has an entry for every platform, so that `npm ci` takes it on each', () => {
+  const missing = Object.values(lock.packages)
+    .flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}))
+    .filter((name) => lock.packages[`node_modules/${name}`] === undefined)
+  assert.deepEqual(missing, [])
 })
 
 test('nothing in the production tree needs an install script', () => {

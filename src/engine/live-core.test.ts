@@ -311,6 +311,51 @@ describe('live engine', () => {
     await core.stop()
   })
 
+  test('SQL reads views, streams and system tables at one cut, and nothing else', async () => {
+    const { log, core, reached } = await setUp()
+    log.commit('events', makeEvents(40, 1))
+    log.roll()
+    const cut = log.commit('events', makeEvents(50, 2))
+    core.advance(log.manifest())
+    await reached(cut)
+    const system = {
+      cuts: {
+        columns: [
+          { name: 'cut', type: 'BIGINT' },
+          { name: 'label', type: 'VARCHAR' },
+        ],
+        rows: [{ cut: 7, label: "it's" }],
+      },
+    }
+    const ask = (sql: string) =>
+      core.sql({ sql, limit: 10, timeoutMs: 5_000, system }, new AbortController().signal)
+    const counts = await ask(
+      'SELECT (SELECT sum(n) FROM users)::BIGINT AS v, (SELECT count(*) FROM events) AS e, (SELECT max(_offset) FROM events) AS o',
+    )
+    assert.deepEqual(JSON.parse(counts.json), [{ v: 90, e: 90, o: 89 }])
+    assert.equal(counts.cut, cut)
+    assert.deepEqual(counts.versions, { users: 'users-v1' })
+    assert.equal(
+      (await ask('WITH w AS (SELECT * FROM refold.cuts) SELECT cut, label FROM w')).json,
+      `[{"cut":7,"label":"it's"}]`,
+    )
+    const many = await ask('SELECT * FROM range(100) t(i) ORDER BY i DESC')
+    assert.deepEqual([many.count, many.truncated, JSON.parse(many.json)[0]], [10, true, { i: 99 }])
+    for (const sql of [
+      "SELECT * FROM read_csv('/etc/passwd')",
+      "SELECT * FROM '/etc/passwd'",
+      'SELECT * FROM duckdb_settings()',
+      'DROP TABLE users',
+    ]) {
+      await assert.rejects(
+        ask(sql),
+        (error: { code?: string }) => error.code !== 'QUERY_FAILED' && error.code !== undefined,
+        sql,
+      )
+    }
+    await core.stop()
+  })
+
   test('a view whose fold fails stalls alone, names the event, and goes on after a skip', async () => {
     const { log, core, reached } = await setUp([engineView(PLAN), engineView(FAILING)])
     log.commit('events', [{ user: 'a', amount: '1.00', page: '5' }])

@@ -268,19 +268,15 @@ export class LiveCore {
           const readSets = [...this.#servingViews()].map((view) => view.readSet)
           try {
             return await this.#tables.pinned(readSets, async () => {
-              const context = {
-                streams: this.#streams,
-                sources,
-                readSets,
-                scratchDir: this.#spec.settings.scratchDir,
-              }
-              const { rows, used } = await readSql(connection, context, request, signal)
-              const read = readSets.filter((readSet) => used.has(readSet.view))
+              const { cut } = this.#stamp(readSets, sources.log.durable)
+              const { scratchDir } = this.#spec.settings
+              const context = { streams: this.#streams, sources, readSets, cut, scratchDir }
+              const { rows, views } = await readSql(connection, context, request, signal)
               return {
                 ...rows,
                 ...this.#stamp(
-                  read.length === 0 ? readSets : read,
-                  used.size === 0 || read.length < used.size ? sources.log.durable : undefined,
+                  readSets.filter((readSet) => views.has(readSet.view)),
+                  cut,
                 ),
               }
             })

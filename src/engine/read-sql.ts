@@ -1,26 +1,150 @@
 /**
  * People's read-only SQL over views, streams and system tables: checked in the planner's jail, then run with every
- * exposed name bound to what it stands for at one cut. No state.
+ * exposed name bound to what it stands for, all of it at one cut. State: the parser, opened at its first use.
  */
 
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import { hotRelation, lakeRelation, systemColumns } from '../lake/relation.ts'
+import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
-import type { StreamDef } from '../model/schema.ts'
-import type { EngineSpec, LogSources, Rows, SqlRead } from './engine.ts'
+import { quoteIdentifier, quoteLiteral, type StreamDef, sqlType } from '../model/schema.ts'
+import type { Column } from '../plan/plan.ts'
+import {
+  bindReadOnlySql,
+  checkReadOnlySql,
+  type ExposedRelations,
+  type UsedRelation,
+} from '../plan/read-only-sql.ts'
+import { must } from '../std/assert.ts'
+import { runCancellable } from './duckdb.ts'
+import type { LogSources, Rows, SqlRead } from './engine.ts'
+import { hotFilesOf } from './hot-files.ts'
+import { viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
+import { limitedRows } from './read-view.ts'
+import { resultColumns, rowTexts } from './rows-json.ts'
+import { type DuckDbSyntax, openSqlSyntax } from './sql-syntax.ts'
 
 export interface SqlContext {
   readonly streams: ReadonlyMap<string, StreamDef>
   readonly sources: LogSources
   readonly readSets: readonly ReadSet[]
-  readonly scratchDir: EngineSpec['settings']['scratchDir']
+  /** Cut of the answer: the views' common cut, at which streams end too. */
+  readonly cut: CommitSeq
+  readonly scratchDir: string
 }
 
+let syntax: Promise<DuckDbSyntax> | undefined
+
+/** Also says which views the SQL reads. */
 export async function readSql(
-  _connection: DuckDBConnection,
-  _context: SqlContext,
-  _request: SqlRead,
-  _signal: AbortSignal,
-): Promise<{ rows: Rows; used: ReadonlySet<string> }> {
-  throw new RefoldError('QUERY_FAILED', 'SQL is not there yet')
+  connection: DuckDBConnection,
+  context: SqlContext,
+  request: SqlRead,
+  signal: AbortSignal,
+): Promise<{ rows: Rows; views: ReadonlySet<string> }> {
+  syntax ??= openSqlSyntax()
+  const checked = await checkReadOnlySql({
+    sql: request.sql,
+    syntax: await syntax,
+    relations: exposedRelations(context, request),
+  })
+  if (!checked.ok) throw mistakesError(checked.mistakes)
+  const copies = await mkdtemp(join(context.scratchDir, 'sql-'))
+  try {
+    const bound = new Map<string, string>()
+    for (const used of checked.used)
+      bound.set(used.bindName, await relationSql(context, request, used, copies))
+    const sql = bindReadOnlySql(checked, (used) =>
+      must(bound.get(used.bindName), 'every used relation is bound'),
+    )
+    const result = await runCancellable(connection, `SELECT * FROM (${sql}) LIMIT ${request.limit + 1}`, {
+      timeoutMs: request.timeoutMs,
+      signal,
+    })
+    const views = new Set(checked.used.filter((used) => used.kind === 'view').map((used) => used.name))
+    return { rows: limitedRows(rowTexts(result), resultColumns(result), request.limit), views }
+  } finally {
+    await rm(copies, { recursive: true, force: true })
+  }
+}
+
+function exposedRelations(context: SqlContext, request: SqlRead): ExposedRelations {
+  const streams = [...context.streams.values()].map((stream) => [stream.name, streamColumns(stream)] as const)
+  return {
+    views: Object.fromEntries(context.readSets.map((readSet) => [readSet.view, readSet.plan.columns])),
+    streams: Object.fromEntries(streams),
+    system: Object.fromEntries(Object.entries(request.system).map(([name, table]) => [name, table.columns])),
+  }
+}
+
+function streamColumns(stream: StreamDef): readonly Column[] {
+  return [
+    ...stream.schema.fields.map((field) => ({ name: field.name, type: sqlType(field.type) })),
+    ...systemColumns,
+  ]
+}
+
+/** One mistake is itself; several are told together, the first one's code and place leading. */
+function mistakesError(mistakes: readonly RefoldError[]): RefoldError {
+  const first = must(mistakes[0], 'a refused query has a mistake')
+  if (mistakes.length === 1) return first
+  return new RefoldError(first.code, mistakes.map((mistake) => mistake.message).join('; '), {
+    hint: first.hint,
+    ...(first.place === undefined ? {} : { place: first.place }),
+  })
+}
+
+async function relationSql(
+  context: SqlContext,
+  request: SqlRead,
+  used: UsedRelation,
+  copies: string,
+): Promise<string> {
+  switch (used.kind) {
+    case 'view':
+      return viewQuery(
+        must(
+          context.readSets.find((readSet) => readSet.view === used.name),
+          `view ${used.name} is exposed`,
+        ),
+      )
+    case 'stream':
+      return streamSql(
+        context,
+        must(context.streams.get(used.name), `stream ${used.name} is exposed`),
+        copies,
+      )
+    case 'system':
+      return systemSql(must(request.system[used.name], `system table ${used.name} is exposed`))
+  }
+}
+
+/** A stream's events up to the answer's cut: the lake's, then those in copies or closed segments of the hot log. */
+async function streamSql(context: SqlContext, stream: StreamDef, copies: string): Promise<string> {
+  const { lake, log } = context.sources
+  const files = lake.files.filter((file) => file.stream === stream.name)
+  const border = Math.min(lake.through, context.cut)
+  const cold = lakeRelation(stream, 'all', files, { from: 0, to: border }, { system: true })
+  const hot = await hotFilesOf(log, { from: border, to: context.cut }, copies)
+  if (hot.length === 0) return cold
+  return `${cold} UNION ALL ${hotRelation(
+    stream,
+    'all',
+    hot.map((file) => file.path),
+    undefined,
+    { system: true },
+  )}`
+}
+
+/** Rows that the server gave, every cell as text first: JSON numbers, booleans and texts all cast to their type. */
+function systemSql(table: SqlRead['system'][string]): string {
+  const cells = table.columns.map(({ name, type }) => {
+    return `CAST(r.${quoteIdentifier(name)} AS ${type}) AS ${quoteIdentifier(name)}`
+  })
+  const shape = JSON.stringify([Object.fromEntries(table.columns.map(({ name }) => [name, 'VARCHAR']))])
+  const rows = quoteLiteral(JSON.stringify(table.rows))
+  return `SELECT ${cells.join(', ')} FROM (SELECT unnest(from_json(${rows}, ${quoteLiteral(shape)})) AS r)`
 }

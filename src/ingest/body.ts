@@ -26,13 +26,10 @@ export function readBody(source: Readable, options: BodyOptions): Promise<Buffer
 }
 
 function readPlain(source: Readable, { limits, take }: BodyOptions): Promise<Buffer> {
-  return collect(
-    source,
-    (bytes) => {
-      if (bytes > limits.requestBytes) throw tooLarge('body', limits.requestBytes)
-    },
-    take,
-  )
+  const check = (bytes: number) => {
+    if (bytes > limits.requestBytes) throw tooLarge('body', limits.requestBytes)
+  }
+  return collect(source, check, take, sourceGone)
 }
 
 function readGzip(source: Readable, { limits, take }: BodyOptions): Promise<Buffer> {
@@ -46,38 +43,34 @@ function readGzip(source: Readable, { limits, take }: BodyOptions): Promise<Buff
     if (!source.readableEnded) gunzip.destroy(sourceGone())
   }
   const failed = (error: Error) => gunzip.destroy(sourceGone(error))
-  source.on('data', count)
-  source.on('close', gone)
-  source.on('error', failed)
+  source.on('data', count).on('close', gone).on('error', failed)
+  // What it says after the reading ended is nobody's business any more.
+  gunzip.on('error', () => {})
   source.pipe(gunzip)
   const check = (bytes: number) => {
     if (bytes > limits.expandedBytes) throw tooLarge('expanded body', limits.expandedBytes)
   }
-  return collect(gunzip, check, take)
-    .catch((error: unknown) => {
-      source.unpipe(gunzip)
-      source.pause()
-      gunzip.destroy()
-      throw error instanceof RefoldError ? error : notGzip(error)
-    })
-    .finally(() => {
-      source.off('data', count)
-      source.off('close', gone)
-      source.off('error', failed)
-    })
+  return collect(gunzip, check, take, notGzip).finally(() => {
+    source.off('data', count).off('close', gone).off('error', failed)
+    if (source.readableEnded) return
+    source.unpipe(gunzip)
+    source.pause()
+    gunzip.destroy()
+  })
 }
 
 /** All chunks of a stream as one buffer. `check` sees the total before a chunk is kept. */
 function collect(
   source: Readable,
   check: (bytes: number) => void,
-  take: ((bytes: number) => void) | undefined,
+  take: BodyOptions['take'],
+  named: (error: Error) => RefoldError,
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let bytes = 0
     const settle = (settled: () => void) => {
-      source.off('data', data).off('end', end).off('error', fail).off('close', close)
+      source.off('data', data).off('end', end).off('error', broken).off('close', close)
       settled()
     }
     const fail = (error: unknown) => {
@@ -94,10 +87,11 @@ function collect(
       }
       chunks.push(chunk)
     }
+    const broken = (error: Error) => fail(error instanceof RefoldError ? error : named(error))
     const end = () => settle(() => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)))
     const close = () => fail(sourceGone())
     if (source.destroyed) return reject(sourceGone())
-    source.on('data', data).on('end', end).on('error', fail).on('close', close)
+    source.on('data', data).on('end', end).on('error', broken).on('close', close)
   })
 }
 
@@ -113,7 +107,6 @@ function sourceGone(cause?: unknown): RefoldError {
   })
 }
 
-function notGzip(cause: unknown): RefoldError {
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  return new RefoldError('REQUEST_BODY', `the body is not valid gzip: ${reason}`, { cause })
+function notGzip(cause: Error): RefoldError {
+  return new RefoldError('REQUEST_BODY', `the body is not valid gzip: ${cause.message}`, { cause })
 }

@@ -8,6 +8,8 @@ import { gzipSync } from 'node:zlib'
 import { createFakeCore, type FakeCore, failWith } from '../../test/support/fake-core.ts'
 import type { LogEvent } from '../log/types.ts'
 import { RefoldError } from '../model/errors.ts'
+import { defaultIngestLimits } from '../model/limits.ts'
+import { createLogger } from '../std/logger.ts'
 import { createHttpServer, type HttpServer } from './http-server.ts'
 import type { HttpSettings } from './http-settings.ts'
 
@@ -336,7 +338,9 @@ test('a client that goes away cancels its query', async (t) => {
 
 test('half a body and then nothing leaves nothing behind', async (t) => {
   const core = createFakeCore()
-  const server = await start(t, core, { bodyBytesMax: 2000 })
+  const lines: string[] = []
+  const logger = createLogger({ form: 'human', write: (line) => void lines.push(line) })
+  const server = await start(t, core, { bodyBytesMax: 2000, logger })
   const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n`
   const packed = gzipSync(`${order('a')}\n${'x'.repeat(3000)}`)
   for (const part of [
@@ -358,6 +362,7 @@ test('half a body and then nothing leaves nothing behind', async (t) => {
   const body = Array.from({ length: 18 }, (_, at) => order(`n${at}`)).join('\n')
   assert.equal((await fetch(server.url + path, { method: 'POST', body })).status, 200)
   assert.equal(core.requests.length, 1)
+  assert.deepEqual(lines, [])
 })
 
 test('a connection is used again, also after errors and refused bodies', async (t) => {
@@ -375,6 +380,53 @@ test('a connection is used again, also after errors and refused bodies', async (
   )
   const statuses = [...answers.matchAll(/HTTP\/1\.1 (\d{3})/g)].map((match) => match[1])
   assert.deepEqual(statuses, ['200', '400', '404', '415', '400', '200'])
+})
+
+test('what is left of a refused body is read and forgotten, and the connection is used again', async (t) => {
+  const limits = { ...defaultIngestLimits, requestBytes: 5000, expandedBytes: 5000 }
+  const server = await start(t, createFakeCore(), { limits })
+  const chunk = `3e8\r\n${'x'.repeat(1000)}\r\n`
+  const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n`
+  for (const [encoding, first] of [
+    ['', chunk],
+    ['Content-Encoding: gzip\r\n', bombChunk()],
+  ] as const) {
+    const socket = net.connect(server.port, '127.0.0.1')
+    await once(socket, 'connect')
+    let answers = ''
+    socket.on('data', (data) => {
+      answers += data.toString()
+    })
+    socket.write(
+      Buffer.concat([
+        Buffer.from(`${head}${encoding}\r\n`),
+        Buffer.from(first),
+        Buffer.from(chunk.repeat(6)),
+      ]),
+    )
+    await until(() => /REQUEST_TOO_LARGE/.test(answers))
+    socket.write(`${chunk.repeat(2)}0\r\n\r\n${get('/healthz')}`)
+    await until(() => /\{"ok":true\}/.test(answers))
+    socket.destroy()
+  }
+})
+
+/** One chunk of gzip that expands to more than it looks. */
+function bombChunk(): Buffer {
+  const packed = gzipSync(Buffer.alloc(200_000))
+  return Buffer.concat([Buffer.from(`${packed.length.toString(16)}\r\n`), packed, Buffer.from('\r\n')])
+}
+
+test('a client without end is cut off', async (t) => {
+  const limits = { ...defaultIngestLimits, requestBytes: 5000 }
+  const server = await start(t, createFakeCore(), { limits })
+  const socket = net.connect(server.port, '127.0.0.1')
+  socket.on('error', () => {})
+  await once(socket, 'connect')
+  socket.write(`POST ${path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n`)
+  const timer = setInterval(() => socket.write(`3e8\r\n${'x'.repeat(1000)}\r\n`), 1)
+  await until(() => socket.destroyed)
+  clearInterval(timer)
 })
 
 test('Expect: 100-continue is answered, and a body too large is refused before it is sent', async (t) => {
@@ -403,6 +455,17 @@ test('bytes that are no HTTP get an error in JSON', async (t) => {
     headers: { 'content-type': '?' },
   })
   assert.equal(type.status, 400)
+})
+
+test('closing does not wait for a source that ends never', async (t) => {
+  const deaf = () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise<never>(() => {}) }) })
+  const core = createFakeCore({ events: deaf })
+  const server = await createHttpServer(core, { host: '127.0.0.1', port: 0 })
+  t.after(() => server.close())
+  const response = await fetch(`${server.url}${path}?follow=1`)
+  const text = response.text()
+  await server.close()
+  assert.equal(await text, '')
 })
 
 test('closing ends followers and refuses what comes later', async (t) => {

@@ -177,9 +177,11 @@ function failingRange(fold: Fold, known: readonly EventPosition[]): FailingRange
     async folds(after, upTo) {
       const range = { from: after.index === LAST_INDEX ? after.commit : after.commit - 1, to: upTo.commit }
       const all = eventsOf(fold, range, { system: true, skipped: known })
+      // Written out, since DuckDB makes a BETWEEN of two row comparisons and then refuses it.
       const events =
         `SELECT * EXCLUDE (_partition, _offset, _commit, _index, _ingested_at) FROM (${all}) ` +
-        `WHERE (_commit, _index) > (${after.commit}, ${after.index}) AND (_commit, _index) <= (${upTo.commit}, ${upTo.index})`
+        `WHERE (_commit > ${after.commit} OR (_commit = ${after.commit} AND _index > ${after.index})) ` +
+        `AND (_commit < ${upTo.commit} OR (_commit = ${upTo.commit} AND _index <= ${upTo.index}))`
       for (const part of partNames(stage)) {
         try {
           // Hashing makes DuckDB compute every column; a count could be answered without that.

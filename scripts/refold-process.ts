@@ -19,9 +19,12 @@ export interface RefoldProcess {
   readonly ended: Promise<string>
 }
 
-/** Runs `refold start` on a project folder; does not wait until it answers. */
+/**
+ * Runs `refold start` on a project folder; does not wait until it answers. REFOLD_MAIN names another entry than the
+ * source's, such as `dist/cli/main.js` after a build.
+ */
 export function startRefold(folder: string, port: number, data?: string): RefoldProcess {
-  const main = path.join(root, 'src/cli/main.ts')
+  const main = path.resolve(root, process.env['REFOLD_MAIN'] ?? 'src/cli/main.ts')
   const args = ['start', '--project', folder, '--port', String(port)]
   if (data !== undefined) args.push('--data', data)
   const child = spawn(process.execPath, [main, ...args], {

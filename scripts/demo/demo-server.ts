@@ -4,6 +4,8 @@
  */
 
 import {
+  commandOf,
+  descendantsOf,
   freePort,
   killRefold,
   type RefoldProcess,

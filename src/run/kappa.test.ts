@@ -1,3 +1,8 @@
+/**
+ * The policy against random histories: slices stay few and adjacent, rewriting stays cheap, ranges join. The model of
+ * a merge here is plain list surgery; nothing of the code under test decides what is expected.
+ */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

@@ -1,27 +1,16 @@
 /** The running system as HTTP sees it: each method of the core, led to the part that answers it. No state. */
 
 import { versions as allVersions, serving } from '../catalog/versions.ts'
-import type { ProjectDef } from '../define/types.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Core, ViewInfo } from '../serve/core.ts'
 import { Answers } from './answers.ts'
 import { viewChanges } from './changes.ts'
 import type { ServerContext } from './context.ts'
-import type { EngineMeters } from './engine-meters.ts'
+import type { CoreParts } from './core-parts.ts'
 import { explainView } from './explain.ts'
 import { logEvents } from './log-events.ts'
 import { serverMetrics } from './metrics.ts'
-import type { Sealing } from './sealing.ts'
 import { serverStatus } from './status.ts'
-import type { ViewVersions } from './view-versions.ts'
-
-export interface CoreParts {
-  readonly context: ServerContext
-  readonly project: () => ProjectDef
-  readonly versions: ViewVersions
-  readonly sealing: Sealing
-  readonly meters: EngineMeters
-}
 
 export function createCore(parts: CoreParts): Core {
   const { context } = parts

@@ -6,7 +6,7 @@ import { allSlices } from '../catalog/slices.ts'
 import { serving } from '../catalog/versions.ts'
 import type { Metric } from '../serve/core.ts'
 import type { ServerContext } from './context.ts'
-import type { CoreParts } from './core-of-server.ts'
+import type { CoreParts } from './core-parts.ts'
 
 type Sample = Metric['samples'][number]
 

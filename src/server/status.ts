@@ -8,7 +8,7 @@ import { serving, versions } from '../catalog/versions.ts'
 import type { JsonValue } from '../model/schema.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
-import type { CoreParts } from './core-of-server.ts'
+import type { CoreParts } from './core-parts.ts'
 
 export function serverStatus(parts: CoreParts): JsonValue {
   const { context, project } = parts

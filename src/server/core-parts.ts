@@ -1,0 +1,15 @@
+/** What the core is made of: the parts of the server that its methods ask. Pure types. */
+
+import type { ProjectDef } from '../define/types.ts'
+import type { ServerContext } from './context.ts'
+import type { EngineMeters } from './engine-meters.ts'
+import type { Sealing } from './sealing.ts'
+import type { ViewVersions } from './view-versions.ts'
+
+export interface CoreParts {
+  readonly context: ServerContext
+  readonly project: () => ProjectDef
+  readonly versions: ViewVersions
+  readonly sealing: Sealing
+  readonly meters: EngineMeters
+}

@@ -24,7 +24,7 @@ export async function runCli(args: readonly string[], cli: Cli): Promise<number>
     if (args.length === 0) program.outputHelp()
     else await program.parseAsync(args, { from: 'user' })
   } catch (error) {
-    if (!(error instanceof CommanderError)) reportError(cli, error)
+    if (!(error instanceof CommanderError)) reportError(cli, error, args.includes('--json'))
     else if (error.exitCode !== 0) cli.exitCode = exitCodes.mistakes.code
   }
   return cli.exitCode

@@ -52,10 +52,10 @@ export async function readParquetFile(path: string, options: ReadParquetOptions)
     memoryBytes: readerMemoryBytes,
     threads: 1,
     tempDir: tmpdir(),
-    keepOrder: true,
   })
   try {
     const connection = await duckdb.connect()
+    await connection.run('SET preserve_insertion_order = true')
     const file = quoteLiteral(escapeGlob(path))
     const counted = await connection.runAndReadAll(`SELECT count(*)::VARCHAR FROM read_parquet(${file})`)
     const described = await connection.runAndReadAll(`SELECT * FROM read_parquet(${file}) LIMIT 0`)

@@ -1,0 +1,140 @@
+/** The text of `refold status`, from the server's JSON. No state. */
+
+import { sep } from 'node:path'
+import { grouped } from './ingest-meter.ts'
+import { shortVersion } from './query.ts'
+import { formatTable, type TableOptions, type TableRow } from './table.ts'
+
+export interface ServerStatus {
+  readonly project: string
+  readonly dataDir: string
+  readonly pid: number
+  readonly cut: number
+  readonly lastCommitAt: string | null
+  readonly streams: readonly StreamStatus[]
+  readonly views: readonly ViewStatus[]
+  readonly engine: {
+    readonly state: string
+    readonly restarts: number
+    readonly tickMs: number
+    readonly ticks: number
+  }
+  readonly log: { readonly segments: number; readonly bytes: number; readonly problem: string | null }
+  readonly lake: {
+    readonly through: number
+    readonly files: number
+    readonly rows: number
+    readonly bytes: number
+  }
+}
+
+interface StreamStatus {
+  readonly name: string
+  readonly partitions: number
+  readonly accepted: number
+  readonly duplicate: number
+  readonly rejected: number
+  readonly watermark: string | null
+}
+
+interface ViewStatus {
+  readonly name: string
+  readonly version: string
+  readonly serving: boolean
+  readonly state: string
+  readonly cut: number
+  readonly lagMs: number
+  readonly groups: number
+  readonly tailRows: number
+  readonly slices: number
+  readonly sliceRows: number
+  readonly reason?: string
+  readonly build?: { readonly done: number; readonly to: number }
+  readonly stalled?: { readonly message: string }
+}
+
+export function formatStatus(status: ServerStatus, url: string, options: TableOptions): string {
+  const { style } = options
+  const { engine, log, lake } = status
+  const since = status.lastCommitAt === null ? 'nothing written yet' : `last write ${status.lastCommitAt}`
+  const lines = [
+    `${style.bold(status.project)} at ${url} · pid ${status.pid} · cut ${status.cut} · ${since}`,
+    style.dim(status.dataDir.endsWith(sep) ? status.dataDir : `${status.dataDir}${sep}`),
+    '',
+    formatTable(streamColumns, status.streams.map(streamRow), options),
+    formatTable(viewColumns, status.views.map(viewRow), options),
+    `engine ${engine.state}, ${grouped(engine.ticks)} ticks, last ${engine.tickMs.toFixed(1)} ms, ${engine.restarts} restarts`,
+    `log    ${counted(log.segments, 'segment')}, ${bytes(log.bytes)}`,
+    `lake   ${counted(lake.files, 'file')}, ${grouped(lake.rows)} events, ${bytes(lake.bytes)}, through cut ${lake.through}`,
+    ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),
+    ...status.views.flatMap((view) => viewProblems(view).map((text) => style.yellow(text))),
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+const streamColumns = [
+  { name: 'stream', type: 'VARCHAR' },
+  { name: 'partitions', type: 'INTEGER' },
+  { name: 'accepted', type: 'VARCHAR' },
+  { name: 'duplicates', type: 'VARCHAR' },
+  { name: 'rejected', type: 'VARCHAR' },
+  { name: 'watermark', type: 'VARCHAR' },
+].map((column) =>
+  ['accepted', 'duplicates', 'rejected'].includes(column.name) ? { ...column, type: 'BIGINT' } : column,
+)
+
+function streamRow(stream: StreamStatus): TableRow {
+  return {
+    stream: stream.name,
+    partitions: stream.partitions,
+    accepted: grouped(stream.accepted),
+    duplicates: grouped(stream.duplicate),
+    rejected: grouped(stream.rejected),
+    watermark: stream.watermark ?? '–',
+  }
+}
+
+const viewColumns = [
+  { name: 'view', type: 'VARCHAR' },
+  { name: 'version', type: 'VARCHAR' },
+  { name: 'state', type: 'VARCHAR' },
+  { name: 'cut', type: 'BIGINT' },
+  { name: 'lag', type: 'BIGINT' },
+  { name: 'groups', type: 'BIGINT' },
+  { name: 'tail rows', type: 'BIGINT' },
+  { name: 'slices', type: 'BIGINT' },
+  { name: 'slice rows', type: 'BIGINT' },
+]
+
+function viewRow(view: ViewStatus): TableRow {
+  return {
+    view: view.name,
+    version: shortVersion(view.version),
+    state: view.build === undefined ? view.state : `building ${builtPercent(view.build)}%`,
+    cut: view.cut,
+    lag: view.lagMs < 1_000 ? `${Math.round(view.lagMs)} ms` : `${(view.lagMs / 1_000).toFixed(1)} s`,
+    groups: grouped(view.groups),
+    'tail rows': grouped(view.tailRows),
+    slices: grouped(view.slices),
+    'slice rows': grouped(view.sliceRows),
+  }
+}
+
+export function builtPercent(build: { readonly done: number; readonly to: number }): number {
+  return build.to === 0 ? 100 : Math.min(100, Math.floor((build.done / build.to) * 100))
+}
+
+function viewProblems(view: ViewStatus): readonly string[] {
+  if (view.stalled !== undefined) return [`view "${view.name}" stands still: ${view.stalled.message}`]
+  return view.reason === undefined ? [] : [`view "${view.name}" could not be folded: ${view.reason}`]
+}
+
+function counted(count: number, noun: string): string {
+  return `${grouped(count)} ${noun}${count === 1 ? '' : 's'}`
+}
+
+function bytes(count: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB']
+  const power = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3))
+  return `${power === 0 ? count : (count / 1000 ** power).toFixed(1)} ${units[power]}`
+}

@@ -62,21 +62,22 @@ export class CallSite {
 
   /** The value of a possibly nested option; the innermost part of the path that was found. */
   option(names: readonly string[]): SourcePlace {
-    let from = this.#start
+    let from = this.#text.indexOf('{', this.#start)
     let found: number | undefined
     for (const name of names) {
-      const next = this.#search(keyPattern(name), from, this.#end)
+      const next = from < 0 ? undefined : keyIn(this.#text, from, this.#end, name)
       if (next === undefined) break
-      found = next
-      from = next
+      found = this.#afterColon(next)
+      from = this.#text[found] === '{' ? found : -1
     }
-    return this.#at(found === undefined ? this.#start : this.#afterColon(found))
+    return this.#at(found ?? this.#start)
   }
 
   /** A field of the schema: in the call, else anywhere in the file; else the schema option. */
   field(names: readonly string[]): SourcePlace {
     const real = names.filter((name) => name !== '[]' && name !== '{}')
-    const inCall = this.#search(keyPattern('schema'), this.#start, this.#end) ?? this.#start
+    const brace = this.#text.indexOf('{', this.#start)
+    const inCall = (brace < 0 ? undefined : keyIn(this.#text, brace, this.#end, 'schema')) ?? this.#start
     for (const [start, end] of [
       [inCall, this.#end],
       [0, this.#text.length],
@@ -91,15 +92,19 @@ export class CallSite {
 
   /** The first character of the text that an option holds. */
   text(name: string): SourcePlace {
-    const found = this.#search(keyPattern(name), this.#start, this.#end)
+    const brace = this.#text.indexOf('{', this.#start)
+    const found = brace < 0 ? undefined : keyIn(this.#text, brace, this.#end, name)
     if (found === undefined) return this.place
     const value = this.#afterColon(found)
     return this.#at(/['"`]/.test(this.#text[value] ?? '') ? value + 1 : value)
   }
 
+  /** The value of the key at `found`; the key itself in the short form `{ key }`. */
   #afterColon(found: number): number {
+    const colon = /^['"]?[\w$-]+['"]?\s*:/.exec(this.#text.slice(found, found + 200))
+    if (colon === null) return found
     const after = /\s*(?:\/\*.*?\*\/\s*)?/y
-    after.lastIndex = this.#text.indexOf(':', found) + 1
+    after.lastIndex = found + colon[0].length
     return after.lastIndex + (after.exec(this.#text)?.[0].length ?? 0)
   }
 
@@ -145,14 +150,40 @@ function keyPattern(name: string): RegExp {
   return new RegExp(`(?<![\\w$.])(?:${escaped}|'${escaped}'|"${escaped}")\\s*:`, 'g')
 }
 
-/** Position after the bracket that closes the call; texts and comments are skipped. */
-function endOfCall(text: string, start: number): number {
-  const tokens = /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\/|[()]/g
-  tokens.lastIndex = start
+/** Position of a key of the object whose brace stands at `brace`, not of one within its values. */
+function keyIn(text: string, brace: number, end: number, name: string): number | undefined {
   let depth = 0
-  for (let token = tokens.exec(text); token !== null; token = tokens.exec(text)) {
-    if (token[0] === '(') depth++
-    else if (token[0] === ')' && --depth <= 0) return tokens.lastIndex
+  let before = ''
+  for (const { token, at } of tokensOf(text, brace, end)) {
+    if (/^[([{]/.test(token)) depth++
+    else if (/^[)\]}]/.test(token)) {
+      if (--depth === 0) return undefined
+    } else if (depth === 1 && (before === '{' || before === ',')) {
+      const bare = /^['"]/.test(token) ? token.slice(1, -1) : token
+      if (bare === name) return at
+    }
+    before = token
+  }
+  return undefined
+}
+
+/** Position after the bracket that closes the call. */
+function endOfCall(text: string, start: number): number {
+  let depth = 0
+  for (const { token, at } of tokensOf(text, start, text.length)) {
+    if (token === '(') depth++
+    else if (token === ')' && --depth <= 0) return at + 1
   }
   return text.length
+}
+
+/** Words, texts, brackets and other signs; comments and white space are left out. */
+function* tokensOf(text: string, start: number, end: number): Generator<{ token: string; at: number }> {
+  const pattern =
+    /'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|\/\/[^\n]*|\/\*[\s\S]*?\*\/|[\w$]+|[^\s\w$]/g
+  pattern.lastIndex = start
+  for (let match = pattern.exec(text); match !== null && match.index < end; match = pattern.exec(text)) {
+    const token = match[0]
+    if (!token.startsWith('//') && !token.startsWith('/*')) yield { token, at: match.index }
+  }
 }

@@ -115,7 +115,10 @@ function compareValues(old: FieldType, next: FieldType, path: string, refuse: Re
   const before = old.kind === 'string' || old.kind === 'integer' ? old.values : undefined
   const after = next.kind === 'string' || next.kind === 'integer' ? next.values : undefined
   if (after === undefined) return
-  if (before !== undefined) return missingValues(before, after, path, refuse)
+  if (before !== undefined) {
+    missingValues(before, after, path, refuse)
+    return
+  }
   const hint = 'Keep the type open, or add a field with another name.'
   refuse(`field "${path}" became a closed list, but events in the log may have other values`, hint)
 }

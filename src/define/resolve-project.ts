@@ -1,0 +1,168 @@
+/**
+ * Turns what a project file declares into a `ProjectDef`: checks names and settings, lowers every schema, puts in
+ * defaults. It never stops at a mistake, so that a user sees all of them at once, each with its place. State: the
+ * mistakes of the project being resolved.
+ */
+
+import type { ErrorCode } from '../model/errors.ts'
+import { RefoldError } from '../model/errors.ts'
+import { nearestName } from '../std/nearest-name.ts'
+import { type CallSite, SourcePlaces } from './places.ts'
+import { checkProjectName, NameTable } from './project-names.ts'
+import { resolveStream } from './resolve-stream.ts'
+import { resolveSettings } from './settings.ts'
+import type { ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
+import type { ProjectDef, SourcePlace, ViewDef } from './types.ts'
+
+export interface ProjectSource {
+  /** Absolute path of the project file. */
+  readonly file: string
+  readonly root: string
+  /** What the file exports as default. */
+  readonly exported: unknown
+  readonly sqlFiles: readonly { readonly name: string; readonly file: string; readonly sql: string }[]
+}
+
+export type Resolved =
+  | { readonly ok: true; readonly project: ProjectDef }
+  | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
+
+/** Adds one mistake. */
+export type Refuse = (code: ErrorCode, message: string, place: SourcePlace, hint?: string) => void
+
+export function resolveProject(source: ProjectSource): Resolved {
+  const mistakes: RefoldError[] = []
+  const refuse: Refuse = (code, message, place, hint) => {
+    mistakes.push(new RefoldError(code, message, hint === undefined ? { place } : { place, hint }))
+  }
+  const start = { file: source.file, line: 1, column: 1 }
+  const spec = source.exported as Partial<ProjectSpec> | null | undefined
+  if (typeof spec !== 'object' || spec?.kind !== 'project') {
+    refuse('PROJECT_INVALID', 'the project file has no `export default project({ … })`', start)
+    return { ok: false, mistakes }
+  }
+  const places = new SourcePlaces()
+  const site = places.call(spec.calledAt ?? '', source.file)
+  const options = spec.options
+  if (typeof options !== 'object' || options === null) {
+    refuse('PROJECT_INVALID', 'project() was called without { streams, views }', site.place)
+    return { ok: false, mistakes }
+  }
+  const project = assemble(source, options, site, places, refuse)
+  if (mistakes.length > 0) return { ok: false, mistakes: mistakes.sort(byPlace) }
+  return { ok: true, project }
+}
+
+function assemble(
+  source: ProjectSource,
+  options: ProjectOptions,
+  site: CallSite,
+  places: SourcePlaces,
+  refuse: Refuse,
+): ProjectDef {
+  checkKeys(options, site, refuse)
+  const settings = resolveSettings(options, source.root, (path, message, hint) => {
+    refuse('PROJECT_SETTING', `setting "${path.join('.')}": ${message}`, site.option(path), hint)
+  })
+  if (options.name !== undefined) checkProjectName(options.name, site.option(['name']), refuse)
+  const names = new NameTable(refuse)
+  const streams = listOf(options.streams, 'streams', site, refuse).flatMap((spec) => {
+    if (!isSpec<StreamSpec>(spec, 'stream')) return misplaced('streams', 'stream', site, refuse)
+    const call = places.call(spec.calledAt, source.file)
+    names.add('stream', spec.name, call.name)
+    const stream = resolveStream(spec, call, refuse)
+    return stream === undefined ? [] : [stream]
+  })
+  const views = listOf(options.views ?? [], 'views', site, refuse).flatMap((spec) => {
+    if (!isSpec<ViewSpec>(spec, 'view')) return misplaced('views', 'view', site, refuse)
+    const call = places.call(spec.calledAt, source.file)
+    names.add('view', spec.name, call.name)
+    const view = resolveView(spec, call, refuse)
+    return view === undefined ? [] : [view]
+  })
+  for (const { name, file, sql } of source.sqlFiles) {
+    const sqlPlace = { file, line: 1, column: 1 }
+    names.add('view', name, sqlPlace)
+    if (sql.trim() === '') refuse('PROJECT_INVALID', `view "${name}" has no SQL: the file is empty`, sqlPlace)
+    views.push({ name, sql, sqlPlace, run: { kind: 'kappa' }, onError: 'stall' })
+  }
+  return { ...settings, root: source.root, file: source.file, streams, views }
+}
+
+function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | undefined {
+  const { name, sql, run, onError } = spec
+  const what = `view "${String(name)}"`
+  if (typeof sql !== 'string' || sql.trim() === '') {
+    refuse(
+      'PROJECT_INVALID',
+      `${what} has no SQL`,
+      call.option(['sql']),
+      'Give it `sql`, a SELECT over streams.',
+    )
+    return undefined
+  }
+  if (run !== undefined && run?.kind !== 'kappa') {
+    refuse(
+      'PROJECT_SETTING',
+      `${what}: \`run\` is not a way to run views`,
+      call.option(['run']),
+      'Use kappa(), or leave it out.',
+    )
+  }
+  if (onError !== undefined && onError !== 'stall' && onError !== 'skip') {
+    const hint = 'Use "stall" or "skip".'
+    refuse(
+      'PROJECT_SETTING',
+      `${what}: onError ${JSON.stringify(onError)} is not known`,
+      call.option(['onError']),
+      hint,
+    )
+  }
+  return { name, sql, sqlPlace: call.text('sql'), run: run ?? { kind: 'kappa' }, onError: onError ?? 'stall' }
+}
+
+function listOf(list: unknown, key: string, site: CallSite, refuse: Refuse): readonly unknown[] {
+  if (Array.isArray(list)) return list as unknown[]
+  const what = list === undefined ? `project() has no \`${key}\`` : `\`${key}\` is not an array`
+  refuse('PROJECT_INVALID', what, site.option([key]), `Give it \`${key}: [ … ]\`.`)
+  return []
+}
+
+function isSpec<Spec extends { readonly kind: string }>(value: unknown, kind: Spec['kind']): value is Spec {
+  return typeof value === 'object' && value !== null && (value as { kind?: unknown }).kind === kind
+}
+
+function misplaced(key: string, builder: string, site: CallSite, refuse: Refuse): never[] {
+  refuse('PROJECT_INVALID', `\`${key}\` holds something that ${builder}() did not make`, site.option([key]))
+  return []
+}
+
+const knownKeys: Readonly<Record<string, readonly string[]>> = {
+  '': ['name', 'streams', 'views', 'data', 'server', 'engine', 'seal', 'limits'],
+  server: ['host', 'port', 'token'],
+  engine: ['memory', 'threads', 'statementTimeout', 'heavyStatements'],
+  seal: ['rows', 'bytes', 'age'],
+  limits: ['eventBytes', 'requestBytes', 'expandedBytes', 'depth', 'requestEvents', 'queueBytes'],
+}
+
+/** A setting with a misspelt name would otherwise do nothing, in silence. */
+function checkKeys(options: object, site: CallSite, refuse: Refuse): void {
+  for (const [group, known] of Object.entries(knownKeys)) {
+    const object = group === '' ? options : (options as Readonly<Record<string, unknown>>)[group]
+    if (typeof object !== 'object' || object === null) continue
+    for (const key of Object.keys(object)) {
+      if (known.includes(key)) continue
+      const path = group === '' ? [key] : [group, key]
+      const nearest = nearestName(key, known)
+      const hint = nearest === undefined ? `Known: ${known.join(', ')}.` : `Did you mean "${nearest}"?`
+      refuse('PROJECT_SETTING', `setting "${path.join('.')}" does not exist`, site.option(path), hint)
+    }
+  }
+}
+
+function byPlace(a: RefoldError, b: RefoldError): number {
+  const left = a.place?.file ?? ''
+  const right = b.place?.file ?? ''
+  if (left !== right) return left < right ? -1 : 1
+  return (a.place?.line ?? 0) - (b.place?.line ?? 0) || (a.place?.column ?? 0) - (b.place?.column ?? 0)
+}

@@ -31,10 +31,8 @@ export function bodyFormat(body: Buffer, lines: boolean): BodyFormat {
   if (start === body.length) return 'empty'
   if (body[start] === OPEN_ARRAY) return 'array'
   if (lines || body[start] !== OPEN_OBJECT) return 'lines'
-  const newline = body.indexOf(NEWLINE, start)
-  if (newline < 0) return 'object'
-  const end = valueEnd(body, start)
-  return end > newline && skipSpace(body, end) === body.length ? 'object' : 'lines'
+  if (!body.includes(NEWLINE, start)) return 'object'
+  return skipSpace(body, valueEnd(body, start)) === body.length ? 'object' : 'lines'
 }
 
 /** Position of the first byte that is neither white space nor a byte order mark. */

@@ -58,7 +58,7 @@ test('a limit ends the reading at the first byte beyond it', async () => {
 })
 
 test('an endless bomb is not read to its end', async () => {
-  const packed = gzipSync(Buffer.alloc(50_000_000))
+  const packed = Buffer.concat(new Array(500).fill(gzipSync(Buffer.alloc(1_000_000))))
   let read = 0
   const source = new Readable({
     read() {
@@ -66,9 +66,12 @@ test('an endless bomb is not read to its end', async () => {
       read += 100
     },
   })
-  await assert.rejects(readBody(source, { encoding: 'gzip', limits: { ...limits, requestBytes: 100_000 } }), {
-    code: 'REQUEST_TOO_LARGE',
-  })
+  await assert.rejects(
+    readBody(source, { encoding: 'gzip', limits: { ...limits, requestBytes: 1_000_000 } }),
+    {
+      code: 'REQUEST_TOO_LARGE',
+    },
+  )
   assert.ok(read < packed.length, `${read} of ${packed.length} bytes were read`)
 })
 

@@ -250,7 +250,11 @@ describe('live engine', () => {
   })
 
   test('images made while ticks go on change no row, no lookup and no delta', async () => {
-    const { log, core, reached } = await setUp([engineView(PLAN)], { rowsMin: 20, groupsShare: 0 })
+    const { log, core, reached } = await setUp([engineView(PLAN)], {
+      rowsMin: 20,
+      groupsShare: 0,
+      timeShare: 1,
+    })
     const all: Event[] = []
     const mirror = new Map<string, unknown>()
     let from = 0

@@ -49,13 +49,17 @@ import { sumFile } from './staging.ts'
 import { TableStore } from './table-store.ts'
 import { TickSources } from './tick-source.ts'
 
-/** A new image is made when more partial rows than this came since the last, and than this share of its groups. */
+/**
+ * A new image is made when more partial rows than this came since the last, and than this share of its groups, but
+ * making them takes no more than a share of the time: under a flood reads merge a longer tail instead.
+ */
 export interface ImagePolicy {
   readonly rowsMin: number
   readonly groupsShare: number
+  readonly timeShare: number
 }
 
-const IMAGE_POLICY: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.1 }
+const IMAGE_POLICY: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.1, timeShare: 0.1 }
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
 const BULK_BYTES = 4 << 20
 /** How long after a delta the tables for the next one are kept. */
@@ -386,14 +390,17 @@ export class LiveCore {
     await foldTick(context, group, source)
     this.#ticks++
     this.#report(systemClock.monotonicMs() - now, source.through - from)
-    for (const view of group) {
-      const image = view.readSet.image
-      if (image === undefined) continue
-      const waiting = view.readSet.generations.reduce((rows, generation) => rows + generation.rows, 0)
-      if (waiting > Math.max(this.#imagePolicy.rowsMin, image.groups * this.#imagePolicy.groupsShare))
-        this.#queueImage(view)
-    }
+    for (const view of group) if (this.#wantsImage(view, systemClock.monotonicMs())) this.#queueImage(view)
     return true
+  }
+
+  #wantsImage(view: LiveView, nowMs: number): boolean {
+    const { image, generations } = view.readSet
+    if (image === undefined) return false
+    const { rowsMin, groupsShare, timeShare } = this.#imagePolicy
+    const waiting = generations.reduce((rows, generation) => rows + generation.rows, 0)
+    if (waiting <= Math.max(rowsMin, image.groups * groupsShare)) return false
+    return nowMs - view.imageMadeAtMs >= view.imageTookMs / timeShare
   }
 
   async #useThreads(threads: number): Promise<void> {
@@ -425,6 +432,7 @@ export class LiveCore {
     }
     const cut = frozen.generations.at(-1)?.to
     if (cut === undefined) return
+    const began = systemClock.monotonicMs()
     await this.#tables.making(async (name) => {
       const image = await this.#tables.pinned([frozen], () =>
         nextImage(this.#imageConnection, name, stage, { ...frozen, cut }),
@@ -441,6 +449,8 @@ export class LiveCore {
         }
       })
     })
+    view.imageMadeAtMs = systemClock.monotonicMs()
+    view.imageTookMs = view.imageMadeAtMs - began
     await this.#sweep()
   }
 

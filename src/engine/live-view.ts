@@ -17,6 +17,9 @@ export interface LiveView {
   readSet: ReadSet
   /** The read set before the last image, kept while somebody asks for deltas that begin before it. */
   previous: ReadSet | undefined
+  /** When the last image was swapped in, monotonic ms, and how long it took to make. */
+  imageMadeAtMs: number
+  imageTookMs: number
   /** When a delta was last asked for, monotonic ms; undefined: never. */
   deltaAskedMs: number | undefined
   /** Cuts at which ticks of this engine ended, ascending: only there is a state of the past known. */
@@ -47,6 +50,8 @@ export function newLiveView(spec: EngineView, image: Image | undefined, open: Ge
       slices: soleStage(spec.plan).kind === 'rows' ? spec.slices : [],
     },
     previous: undefined,
+    imageMadeAtMs: 0,
+    imageTookMs: 0,
     deltaAskedMs: undefined,
     tickCuts: [spec.sealed],
     unsealed: [open],

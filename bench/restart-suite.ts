@@ -13,7 +13,7 @@ const keys = 1_000_000
 const bulk: Workload = { keys, poolEvents: 1_000_000, eventsPerRequest: 1000 }
 
 async function* measureRestart(context: BenchContext): AsyncIterable<Measurement> {
-  const ids = context.quick ? 2_000_000 : 10_000_000
+  const ids = context.quick ? 1_000_000 : 10_000_000
   const tail = 1_000_000
   const stand = await Stand.open({
     name: 'restart',

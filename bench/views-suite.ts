@@ -21,7 +21,7 @@ const tenViews: Readonly<Record<string, string>> = {
   page_hours: "SELECT page, date_trunc('hour', ts) AS hour, count(*) AS n FROM events GROUP BY ALL",
   hours: "SELECT date_trunc('hour', ts) AS hour, count(*) AS n, sum(revenue) AS total FROM events GROUP BY 1",
   page_tops: 'SELECT page, max(revenue) AS most FROM events GROUP BY page HAVING count(*) > 10',
-  session_groups: 'SELECT substr(session_id, 1, 3) AS prefix, count(*) AS n FROM events GROUP BY 1',
+  session_groups: 'SELECT substr(session_id, -3) AS prefix, count(*) AS n FROM events GROUP BY 1',
   everything: 'SELECT count(*) AS n, sum(revenue) AS total, max(ts) AS last_seen FROM events',
 }
 

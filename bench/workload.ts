@@ -16,6 +16,8 @@ export interface Workload {
 export const eventBytes = 150
 const idDigits = 16
 const idStart = '{"event_id":"'.length
+/** Brings a line to `eventBytes` without a space in it, as producers write JSON. */
+const sessionDigits = 11
 const firstTimeMs = Date.UTC(2026, 0, 1)
 
 export interface PoolEvent {
@@ -33,9 +35,9 @@ export function poolEvent(workload: Workload, index: number): PoolEvent {
   const user = (index * 7919 + 13) % workload.keys
   return {
     user_id: `u${String(user).padStart(7, '0')}`,
-    session_id: `s${(hash % 100_000_000).toString().padStart(8, '0')}`,
+    session_id: `s-${(hash % 100_000_000).toString().padStart(sessionDigits, '0')}`,
     page: `/p/${String(hash % 1000).padStart(4, '0')}`,
-    revenue: `${hash % 1000}.${String((hash >>> 8) % 100).padStart(2, '0')}`,
+    revenue: `${100 + (hash % 900)}.${String((hash >>> 8) % 100).padStart(2, '0')}`,
     ts: new Date(firstTimeMs + index * 137).toISOString(),
   }
 }
@@ -71,11 +73,9 @@ export function templateCount(workload: Workload): number {
 
 function poolLine(workload: Workload, index: number): string {
   const event = poolEvent(workload, index)
-  const fields = `{"event_id":"${'0'.repeat(idDigits)}","user_id":"${event.user_id}","session_id":"${event.session_id}","page":"${event.page}","revenue":"${event.revenue}","ts":"${event.ts}"}`
-  // JSON allows spaces between tokens: they bring every line to the same length.
-  const padding = eventBytes - 1 - fields.length
-  if (padding < 0) throw new Error(`an event of ${fields.length} bytes does not fit into ${eventBytes}`)
-  return `${fields.slice(0, -1)}${' '.repeat(padding)}}\n`
+  const line = `{"event_id":"${'0'.repeat(idDigits)}","user_id":"${event.user_id}","session_id":"${event.session_id}","page":"${event.page}","revenue":"${event.revenue}","ts":"${event.ts}"}\n`
+  if (line.length !== eventBytes) throw new Error(`an event has ${line.length} bytes instead of ${eventBytes}`)
+  return line
 }
 
 /** A 32-bit mix (the finaliser of MurmurHash3): neighbours get unrelated values. */

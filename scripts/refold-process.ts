@@ -88,7 +88,7 @@ export function freePort(): Promise<number> {
 }
 
 export interface Usage {
-  /** CPU seconds that the process and its living children have used. */
+  /** CPU seconds that the process and its children have used, those that have ended included. */
   readonly cpuSeconds: number
   readonly residentBytes: number
   readonly pids: readonly number[]
@@ -101,7 +101,8 @@ export function usageOf(pid: number): Usage {
   let pages = 0
   for (const one of tree) {
     const fields = statOf(one)
-    ticks += Number(fields?.[11] ?? 0) + Number(fields?.[12] ?? 0)
+    // User and system time, its own and that of children that have ended.
+    for (const field of [11, 12, 13, 14]) ticks += Number(fields?.[field] ?? 0)
     pages += Number(fields?.[21] ?? 0)
   }
   return { cpuSeconds: ticks / 100, residentBytes: pages * 4096, pids: tree }

@@ -1,6 +1,6 @@
 /**
- * How a command that failed says so: all mistakes of a project with their places, any other error with its hint. No
- * state.
+ * How a command that failed says so: all mistakes of a project with their places, any other error with its hint. State:
+ * the SQL beside an error that a server gave for it.
  */
 
 import { RefoldError, toErrorBody } from '../model/errors.ts'
@@ -16,7 +16,10 @@ export function reportError(cli: Cli, error: unknown, json = false): void {
   terminal.endProgress()
   if (mistakes !== undefined) reportMistakes(cli, mistakes, json)
   else if (json) terminal.talk(JSON.stringify({ error: toErrorBody(error) }))
-  else terminal.talk(formatMistake(toErrorBody(error), { style: terminal.talkStyle, cwd: cli.cwd }))
+  else
+    terminal.talk(
+      formatMistake(toErrorBody(error), { style: terminal.talkStyle, cwd: cli.cwd, ...sentText(error) }),
+    )
   if (cli.env['REFOLD_DEBUG'] && error instanceof Error)
     terminal.talk(terminal.talkStyle.dim(error.stack ?? ''))
 }
@@ -27,6 +30,19 @@ export function reportMistakes(cli: Cli, mistakes: readonly RefoldError[], json 
   terminal.endProgress()
   if (json) terminal.talk(JSON.stringify({ mistakes: bodies }))
   else terminal.talk(formatMistakes(bodies, { style: terminal.talkStyle, cwd: cli.cwd }))
+}
+
+const sentTexts = new WeakMap<object, string>()
+
+/** Remembers the SQL that an error speaks of, so that its place can be shown. */
+export function withSentText<E>(error: E, text: string): E {
+  if (typeof error === 'object' && error !== null) sentTexts.set(error, text)
+  return error
+}
+
+function sentText(error: unknown): { readonly text?: string } {
+  const text = typeof error === 'object' && error !== null ? sentTexts.get(error) : undefined
+  return text === undefined ? {} : { text }
 }
 
 /** The mistakes that an error brings, when it is about a project. */

@@ -14,10 +14,8 @@ export interface FrameOptions {
   readonly style: Style
   /** Folder that paths are shown relative to. */
   readonly cwd: string
-  /** Folder that relative places are relative to; `cwd` when left out. */
-  readonly root?: string
-  /** Text of a file, or undefined when it cannot be read. */
-  readonly readFile?: (path: string) => string | undefined
+  /** What a place without a file is in: the SQL that was sent. */
+  readonly text?: string
 }
 
 /** All mistakes, sorted by place, one blank line between them, and a last line that counts them. */
@@ -33,13 +31,15 @@ export function formatMistake(mistake: ErrorBody, options: FrameOptions): string
     `${style.red(style.bold('error'))} ${style.bold(escapeLines(mistake.message))} ${style.dim(mistake.code)}`,
   ]
   const place = mistake.place
-  if (place?.file !== undefined) {
-    const path = resolve(options.root ?? options.cwd, place.file)
-    const position = [shownPath(path, options.cwd), place.line, place.column].filter(
-      (part) => part !== undefined,
-    )
+  const shown = place?.file === undefined ? options.text : resolve(options.cwd, place.file)
+  if (place !== undefined && shown !== undefined) {
+    const name = place.file === undefined ? 'SQL' : shownPath(shown, options.cwd)
+    const position = [name, place.line, place.column].filter((part) => part !== undefined)
     lines.push(`  ${style.cyan(position.join(':'))}`)
-    if (place.line !== undefined) lines.push(...frameLines(path, place.line, place.column, options))
+    const text = place.file === undefined ? shown : readText(shown)
+    if (place.line !== undefined && text !== undefined) {
+      lines.push(...frameLines(text, place.line, place.column, style))
+    }
   }
   if (mistake.hint !== '') lines.push(`  ${style.green('hint')} ${escapeLines(mistake.hint)}`)
   return `${lines.join('\n')}\n`
@@ -47,26 +47,23 @@ export function formatMistake(mistake: ErrorBody, options: FrameOptions): string
 
 const linesBefore = 1
 
-function frameLines(path: string, line: number, column: number | undefined, options: FrameOptions): string[] {
-  const text = (options.readFile ?? readText)(path)
-  const source = text?.split(/\r?\n/)
-  if (source === undefined || line < 1 || line > source.length) return []
+function frameLines(text: string, line: number, column: number | undefined, style: Style): string[] {
+  const source = text.split(/\r?\n/)
+  if (line < 1 || line > source.length) return []
   const numberWidth = String(line).length
   const frame: string[] = []
   for (let number = Math.max(1, line - linesBefore); number <= line; number += 1) {
     const shown = expandTabs(source[number - 1]!)
     frame.push(
-      `  ${options.style.dim(`${String(number).padStart(numberWidth)} │`)} ${escapeControls(shown)}`.trimEnd(),
+      `  ${style.dim(`${String(number).padStart(numberWidth)} │`)} ${escapeControls(shown)}`.trimEnd(),
     )
   }
   if (column !== undefined) {
     const at = source[line - 1]!
     const before = escapeControls(expandTabs(at.slice(0, column - 1)))
     const word = /^[\p{L}\p{N}_$]+/u.exec(at.slice(column - 1))?.[0] ?? '^'
-    const carets = options.style.red('^'.repeat(Math.max(1, textWidth(word))))
-    frame.push(
-      `  ${options.style.dim(`${' '.repeat(numberWidth)} │`)} ${' '.repeat(textWidth(before))}${carets}`,
-    )
+    const carets = style.red('^'.repeat(Math.max(1, textWidth(word))))
+    frame.push(`  ${style.dim(`${' '.repeat(numberWidth)} │`)} ${' '.repeat(textWidth(before))}${carets}`)
   }
   return frame
 }

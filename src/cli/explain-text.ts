@@ -119,10 +119,7 @@ function tickSentence(plan: ViewPlan): string {
   )
   const rows = plan.stages.some((stage) => stage.kind === 'rows')
   if (rows) return 'appends at most one row for each new event; nothing stored is read'
-  const values =
-    distinct === 0
-      ? ''
-      : `, and one for each distinct value in each of ${distinct === 1 ? 'one part' : `${distinct} parts`}`
+  const values = distinct === 0 ? '' : ', and one for each of its distinct values'
   return `appends one partial row for each group among the new events${values}; nothing stored is read`
 }
 

@@ -37,7 +37,8 @@ async function runInit(cli: Cli, dir: string, json: boolean): Promise<void> {
   const names = await templateFiles()
   const taken = names.filter((name) => existsSync(join(target, name.to)))
   if (taken.length > 0) {
-    const list = taken.map((name) => `"${name.to}"`).join(', ')
+    const shown = taken.slice(0, 3).map((name) => `"${name.to}"`)
+    const list = [...shown, ...(taken.length > 3 ? [`${taken.length - 3} more`] : [])].join(', ')
     throw new RefoldError(
       'CLI_FILE_EXISTS',
       `folder "${shownPath(target, cli.cwd)}" already has ${list}; nothing was written`,
@@ -82,8 +83,8 @@ async function templateFiles(): Promise<readonly { readonly from: string; readon
   return entries
     .filter((entry) => entry.isFile())
     .map((entry) => relative(templateDir, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
-    .sort()
     .map((from) => ({ from, to: renamed[from] ?? from }))
+    .sort((a, b) => (a.to < b.to ? -1 : 1))
 }
 
 function fillIns(target: string): Readonly<Record<string, string>> {

@@ -4,7 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs'
-import { Command, CommanderError } from 'commander'
+import { type Argument, Command, CommanderError } from 'commander'
 import { reportError } from './cli-error.ts'
 import { devCommand } from './dev.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -53,7 +53,10 @@ export function buildProgram(cli: Cli): Command {
       .exitOverride()
       .helpOption('-h, --help', 'print help')
       .showSuggestionAfterError(true)
-      .configureHelp({ styleTitle: (title) => terminal.dataStyle.bold(title) })
+      .configureHelp({
+        styleTitle: (title) => terminal.dataStyle.bold(title),
+        subcommandTerm: (sub) => [sub.name(), ...sub.registeredArguments.map(argumentTerm)].join(' '),
+      })
       .configureOutput({
         writeOut: (text) => void terminal.data(text),
         writeErr: (text) => terminal.talk(text),
@@ -63,6 +66,10 @@ export function buildProgram(cli: Cli): Command {
   }
   program.helpCommand('help [command]', 'print help for a command')
   return program
+}
+
+function argumentTerm(argument: Argument): string {
+  return argument.required ? `<${argument.name()}>` : `[${argument.name()}]`
 }
 
 function packageVersion(): string {

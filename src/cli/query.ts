@@ -6,6 +6,7 @@
 import { Command } from 'commander'
 import { RefoldError } from '../model/errors.ts'
 import type { Column } from '../plan/plan.ts'
+import { withSentText } from './cli-error.ts'
 import { type Client, openClient } from './client.ts'
 import { addExamples, addServerOptions, type ServerOptions, wholeNumber } from './command-options.ts'
 import { type ExactJson, parseExactJson, printExactJson } from './exact-json.ts'
@@ -81,14 +82,18 @@ async function readSql(cli: Cli, argument: string | undefined): Promise<string> 
   return sql
 }
 
-function askSql(client: Client, sql: string, options: QueryOptions): Promise<string> {
+async function askSql(client: Client, sql: string, options: QueryOptions): Promise<string> {
   const { limit, after, timeout } = options
-  return client.text({
-    method: 'POST',
-    path: '/v1/sql',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ sql, limit, after, timeout }),
-  })
+  try {
+    return await client.text({
+      method: 'POST',
+      path: '/v1/sql',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ sql, limit, after, timeout }),
+    })
+  } catch (error) {
+    throw withSentText(error, sql)
+  }
 }
 
 function askView(client: Client, view: string, options: QueryOptions): Promise<string> {

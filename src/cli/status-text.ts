@@ -63,7 +63,7 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     '',
     formatTable(streamColumns, status.streams.map(streamRow), options),
     formatTable(viewColumns, status.views.map(viewRow), options),
-    `engine ${engine.state}, ${grouped(engine.ticks)} ticks, last ${engine.tickMs.toFixed(1)} ms, ${engine.restarts} restarts`,
+    `engine ${engine.state}, ${counted(engine.ticks, 'tick')}, last ${engine.tickMs.toFixed(1)} ms, ${counted(engine.restarts, 'restart')}`,
     `log    ${counted(log.segments, 'segment')}, ${bytes(log.bytes)}`,
     `lake   ${counted(lake.files, 'file')}, ${grouped(lake.rows)} events, ${bytes(lake.bytes)}, through cut ${lake.through}`,
     ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),

@@ -48,7 +48,7 @@ export function openTerminal(
   nowMs: () => number = () => performance.now(),
 ): Terminal {
   let drawn = false
-  let lastPlainMs = Number.NEGATIVE_INFINITY
+  let lastPlainMs = nowMs()
   const wipe = (): void => {
     if (drawn) stderr.write('\r\u001b[2K')
     drawn = false
@@ -86,7 +86,6 @@ export function openTerminal(
     },
     endProgress(line) {
       wipe()
-      lastPlainMs = Number.NEGATIVE_INFINITY
       if (line !== undefined) stderr.write(`${line}\n`)
     },
   }

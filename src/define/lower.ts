@@ -81,7 +81,7 @@ function checkFieldName(
   if (other !== undefined) {
     report(
       path,
-      `the name differs from "${other}" only in upper and lower case, which SQL does not tell apart`,
+      `SQL, which knows no upper and lower case, takes the name for "${other}"`,
       'Rename one of the two.',
     )
   }

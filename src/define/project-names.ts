@@ -4,7 +4,7 @@
  */
 
 import { reservedStreamNames } from '../model/stream-names.ts'
-import type { Refuse } from './resolve-project.ts'
+import type { Refuse } from './refuse.ts'
 import type { SourcePlace } from './types.ts'
 
 /** Schemas of the SQL engine and of Refold's own tables. */

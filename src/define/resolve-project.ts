@@ -4,15 +4,15 @@
  * mistakes of the project being resolved.
  */
 
-import type { ErrorCode } from '../model/errors.ts'
 import { RefoldError } from '../model/errors.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import { type CallSite, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
+import type { Refuse } from './refuse.ts'
 import { resolveStream } from './resolve-stream.ts'
 import { resolveSettings } from './settings.ts'
 import type { ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
-import type { ProjectDef, SourcePlace, ViewDef } from './types.ts'
+import type { ProjectDef, ViewDef } from './types.ts'
 
 export interface ProjectSource {
   /** Absolute path of the project file. */
@@ -26,9 +26,6 @@ export interface ProjectSource {
 export type Resolved =
   | { readonly ok: true; readonly project: ProjectDef }
   | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
-
-/** Adds one mistake. */
-export type Refuse = (code: ErrorCode, message: string, place: SourcePlace, hint?: string) => void
 
 export function resolveProject(source: ProjectSource): Resolved {
   const mistakes: RefoldError[] = []

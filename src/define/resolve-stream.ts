@@ -4,7 +4,7 @@ import type { Field, ObjectType, StreamDef } from '../model/schema.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import { lowerSchema } from './lower.ts'
 import type { CallSite } from './places.ts'
-import type { Refuse } from './resolve-project.ts'
+import type { Refuse } from './refuse.ts'
 import { settingReader } from './settings.ts'
 import type { StreamSpec } from './spec.ts'
 

@@ -1,3 +1,7 @@
+/**
+ * Values and what becomes of them, as a table; and the promise that the fast way and the general way never differ.
+ */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

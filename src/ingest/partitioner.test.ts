@@ -1,3 +1,5 @@
+/** The partitioner against the hashes that Kafka's own tests state. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

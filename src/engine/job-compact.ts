@@ -9,10 +9,11 @@ import { quoteIdentifier, quoteLiteral } from '../model/schema.ts'
 import type { StagePlan } from '../plan/plan.ts'
 import { mergeQuery, partColumns, partKeyColumns } from '../plan/queries.ts'
 import { assert, must } from '../std/assert.ts'
+import { sumFile } from '../std/file-sum.ts'
 import type { Job, JobResult, SliceInfo } from './engine.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { slicePath } from './slice-path.ts'
-import { copyToParquet, sumFile } from './staging.ts'
+import { copyToParquet } from './staging.ts'
 
 type CompactJob = Extract<Job, { kind: 'compact' }>
 

@@ -14,6 +14,7 @@ import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import { must } from '../std/assert.ts'
 import { systemClock } from '../std/clock.ts'
+import { sumFile } from '../std/file-sum.ts'
 import { Semaphore } from '../std/semaphore.ts'
 import { Serial } from '../std/serial.ts'
 import { ConnectionPool } from './connection-pool.ts'
@@ -45,21 +46,9 @@ import { type ReadSet, tablesOf } from './read-set.ts'
 import { readSql } from './read-sql.ts'
 import { readView } from './read-view.ts'
 import { sealView } from './seal.ts'
-import { sumFile } from './staging.ts'
 import { TableStore } from './table-store.ts'
 import { TickSources } from './tick-source.ts'
 
-/**
- * A new image is made when more partial rows than this came since the last, and than this share of its groups, but
- * making them takes no more than a share of the time: under a flood reads merge a longer tail instead.
- */
-export interface ImagePolicy {
-  readonly rowsMin: number
-  readonly groupsShare: number
-  readonly timeShare: number
-}
-
-const IMAGE_POLICY: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.1, timeShare: 0.1 }
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
 const BULK_BYTES = 4 << 20
 /** How long after a delta the tables for the next one are kept. */
@@ -241,103 +230,11 @@ export class LiveCore {
     this.#pump()
   }
 
-  async read(request: LiveCalls['read']['args'], signal: AbortSignal): Promise<LiveCalls['read']['result']> {
-    const view = this.#serves(request.view, request.version)
-    const key = LookupGather.keyOf(view.spec.plan, request)
-    if (key !== undefined && Object.keys(request.where).length > 0) {
-      const queue = viewKey(view.spec.view, view.spec.version)
-      const answer = await this.#gather.read(queue, key, request, (read) =>
-        this.#reads.use((connection) => this.#held(view, (readSet) => read(readSet, connection))),
-      )
-      return { ...answer.rows, ...this.#stamp([answer.readSet]) }
-    }
-    return this.#viewReads.run(
-      () =>
-        this.#reads.use((connection) =>
-          this.#held(view, async (readSet) => ({
-            ...(await readView(connection, readSet, request, signal)),
-            ...this.#stamp([readSet]),
-          })),
-        ),
-      signal,
-    )
-  }
-
-  async sql(request: LiveCalls['sql']['args'], signal: AbortSignal): Promise<LiveCalls['sql']['result']> {
-    return this.#heavyReads.run(
-      () =>
-        this.#reads.use(async (connection) => {
-          const sources = this.#sources
-          this.#sourceReads.set(sources, (this.#sourceReads.get(sources) ?? 0) + 1)
-          const readSets = [...this.#servingViews()].map((view) => view.readSet)
-          try {
-            return await this.#tables.pinned(readSets, async () => {
-              const { cut } = this.#stamp(readSets, sources.log.durable)
-              const { scratchDir } = this.#spec.settings
-              const context = { streams: this.#streams, sources, readSets, cut, scratchDir }
-              const { rows, views } = await readSql(connection, context, request, signal)
-              return {
-                ...rows,
-                ...this.#stamp(
-                  readSets.filter((readSet) => views.has(readSet.view)),
-                  cut,
-                ),
-              }
-            })
-          } finally {
-            const left = (this.#sourceReads.get(sources) ?? 1) - 1
-            if (left === 0) this.#sourceReads.delete(sources)
-            else this.#sourceReads.set(sources, left)
-          }
-        }),
-      signal,
-    )
-  }
-
-  async delta(
-    request: LiveCalls['delta']['args'],
-    signal: AbortSignal,
-  ): Promise<LiveCalls['delta']['result']> {
-    const view = this.#serves(request.view)
-    view.deltaAskedMs = systemClock.monotonicMs()
-    const after = view.readSet
-    const to = Math.min(request.to ?? after.cut, after.cut)
-    const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)
-    const target = to === after.cut ? after : readSetAt(view, to)
-    const { statementTimeoutMs } = this.#spec.settings
-    return this.#viewReads.run(
-      () =>
-        this.#reads.use((connection) =>
-          this.#tables.pinned([before, target], async () => ({
-            ...(await viewDelta(connection, before, target, statementTimeoutMs)),
-            ...this.#stamp([target]),
-          })),
-        ),
-      signal,
-    )
-  }
-
   async stop(): Promise<void> {
     this.#stopped = true
     await this.#between.run(async () => {})
     this.#tickSources.close()
     this.#db.close()
-  }
-
-  #load(spec: EngineView): Promise<void> {
-    return this.#tables.making(async (name) => {
-      const stage = soleStage(spec.plan)
-      const image =
-        stage.kind === 'rows'
-          ? undefined
-          : await this.#images.run(() =>
-              imageFromSlices(this.#imageConnection, name, spec.view, stage, spec.slices, spec.sealed),
-            )
-      await this.#between.run(async () => {
-        const open = await createGeneration(this.#tables, spec, spec.sealed)
-        this.#views.set(viewKey(spec.view, spec.version), newLiveView(spec, image, open))
-      })
-    })
   }
 
   /** Ticks until every view that can go on stands at the durable cut. Never two at a time. */
@@ -394,134 +291,10 @@ export class LiveCore {
     return true
   }
 
-  #wantsImage(view: LiveView, nowMs: number): boolean {
-    const { image, generations } = view.readSet
-    if (image === undefined) return false
-    const { rowsMin, groupsShare, timeShare } = this.#imagePolicy
-    const waiting = generations.reduce((rows, generation) => rows + generation.rows, 0)
-    if (waiting <= Math.max(rowsMin, image.groups * groupsShare)) return false
-    return nowMs - view.imageMadeAtMs >= view.imageTookMs / timeShare
-  }
-
   async #useThreads(threads: number): Promise<void> {
     if (threads === this.#threads) return
     this.#threads = threads
     await run(this.#tickConnection, `SET threads = ${threads}`)
-  }
-
-  /** Makes the view's next image in the background, then swaps it in. */
-  #queueImage(view: LiveView): void {
-    if (this.#imageQueued.has(view)) return
-    this.#imageQueued.add(view)
-    void this.#images
-      .run(() => this.#makeImage(view))
-      .catch((error: unknown) => {
-        process.stderr.write(`refold engine: no new image for view "${view.spec.view}": ${String(error)}\n`)
-      })
-      .finally(() => this.#imageQueued.delete(view))
-  }
-
-  async #makeImage(view: LiveView): Promise<void> {
-    const stage = soleStage(view.spec.plan)
-    if (stage.kind === 'rows' || !this.#views.has(viewKey(view.spec.view, view.spec.version))) return
-    await this.#between.run(() => freezeGeneration(this.#tables, view))
-    const at = view.readSet
-    const frozen: ReadSet = {
-      ...at,
-      generations: at.generations.filter((generation) => generation.to !== undefined),
-    }
-    const cut = frozen.generations.at(-1)?.to
-    if (cut === undefined) return
-    const began = systemClock.monotonicMs()
-    await this.#tables.making(async (name) => {
-      const image = await this.#tables.pinned([frozen], () =>
-        nextImage(this.#imageConnection, name, stage, { ...frozen, cut }),
-      )
-      await this.#between.run(async () => {
-        const now = view.readSet
-        view.previous = now
-        view.readSet = {
-          ...now,
-          image,
-          generations: now.generations.filter(
-            (generation) => generation.to === undefined || generation.to > cut,
-          ),
-        }
-      })
-    })
-    view.imageMadeAtMs = systemClock.monotonicMs()
-    view.imageTookMs = view.imageMadeAtMs - began
-    await this.#sweep()
-  }
-
-  async #sweep(): Promise<void> {
-    await this.#between.run(async () => {
-      const now = systemClock.monotonicMs()
-      const used: string[] = []
-      for (const view of this.#views.values()) {
-        if (view.deltaAskedMs === undefined || now - view.deltaAskedMs > DELTA_KEEP_MS)
-          view.previous = undefined
-        used.push(...tablesOf(view.readSet), ...(view.previous === undefined ? [] : tablesOf(view.previous)))
-        used.push(...view.unsealed.flatMap((generation) => Object.values(generation.tables)))
-      }
-      await this.#tables.sweep(used)
-    })
-  }
-
-  #held<T>(view: LiveView, read: (readSet: ReadSet) => Promise<T>): Promise<T> {
-    const { readSet } = view
-    return this.#tables.pinned([readSet], () => read(readSet))
-  }
-
-  #live(view: string, version: VersionId): LiveView {
-    return must(
-      this.#views.get(viewKey(view, version)),
-      `version ${version} of view ${view} is in the engine`,
-    )
-  }
-
-  /** The version that answers for a view's name, or the one that the reader pins by the beginning of its hash. */
-  #serves(name: string, version?: string): LiveView {
-    const serving = this.#serving[name]
-    if (version === undefined || serving?.startsWith(version)) {
-      const view = serving === undefined ? undefined : this.#views.get(viewKey(name, serving))
-      if (view === undefined) throw new RefoldError('VIEW_BUILDING', `view "${name}" is being built`)
-      return view
-    }
-    for (const view of this.#views.values()) {
-      if (view.spec.view === name && view.spec.version.startsWith(version)) return view
-    }
-    throw new RefoldError('VERSION_UNKNOWN', `view "${name}" has no version "${version}" in the engine`)
-  }
-
-  *#servingViews(): Iterable<LiveView> {
-    for (const [name, version] of Object.entries(this.#serving)) {
-      const view = this.#views.get(viewKey(name, version))
-      if (view !== undefined) yield view
-    }
-  }
-
-  #stamp(readSets: readonly ReadSet[], cut?: CommitSeq): ReadStamp {
-    const stalled: Record<string, NonNullable<LiveView['stalled']>> = {}
-    for (const { view, version } of readSets) {
-      const stall = this.#views.get(viewKey(view, version))?.stalled
-      if (stall !== undefined) stalled[view] = stall
-    }
-    const going = readSets.filter((readSet) => stalled[readSet.view] === undefined)
-    const cuts = (going.length === 0 ? readSets : going).map((readSet) => readSet.cut)
-    return {
-      cut: Math.min(...cuts, cut ?? Number.POSITIVE_INFINITY),
-      versions: Object.fromEntries(readSets.map((readSet) => [readSet.view, readSet.version])),
-      stalled,
-    }
-  }
-
-  /** The least cut of the views that go on, beside one. */
-  #commonCut(except?: LiveView): CommitSeq {
-    const cuts = [...this.#views.values()]
-      .filter((view) => view !== except && view.stalled === undefined)
-      .map((view) => view.readSet.cut)
-    return cuts.length === 0 ? this.#sources.log.durable : Math.min(...cuts)
   }
 
   #report(tickMs: number, commits: number): void {
@@ -547,23 +320,6 @@ export class LiveCore {
       skipped,
     })
   }
-}
-
-/** The read set as it was at an earlier cut, as far as its tables are still there. */
-function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
-  const known = view.tickCuts.includes(cut) ? [view.readSet, view.previous] : []
-  for (const readSet of known) {
-    if (readSet === undefined || cut > readSet.cut) continue
-    const base =
-      soleStage(readSet.plan).kind === 'rows'
-        ? (readSet.generations[0]?.from ?? 0)
-        : (readSet.image?.cut ?? 0)
-    if (base <= cut) return { ...readSet, cut }
-  }
-  throw new RefoldError(
-    'DELTA_TOO_OLD',
-    `the changes of view "${view.spec.view}" since cut ${cut} are no longer kept`,
-  )
 }
 
 async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<SliceInfo[]> {

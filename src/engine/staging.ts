@@ -11,18 +11,15 @@
  * parallel reading; larger ones leave a core idle on files of a few hundred thousand rows.
  */
 
-import { crc32 } from 'node:zlib'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { RefoldError } from '../model/errors.ts'
 import { quoteLiteral } from '../model/schema.ts'
-import { type Files, readFully, realFiles } from '../std/files.ts'
+import { type FileSum, sumHandle } from '../std/file-sum.ts'
+import { type Files, realFiles } from '../std/files.ts'
 import { queryRows, runCancellable, type StatementOptions } from './duckdb.ts'
 
-export interface StagedFile {
+export interface StagedFile extends FileSum {
   readonly rows: number
-  readonly bytes: number
-  /** CRC-32 of the file's bytes. */
-  readonly checksum: number
 }
 
 export interface StagingOptions extends StatementOptions {
@@ -30,7 +27,6 @@ export interface StagingOptions extends StatementOptions {
 }
 
 const ROW_GROUP_ROWS = 122_880
-const READ_BYTES = 1 << 20
 
 /** Copies the rows of `selectSql` to `path`, which must be in a staging folder. */
 export async function copyToParquet(
@@ -57,39 +53,12 @@ export async function copyToParquet(
   return { rows, ...(await syncAndSum(path, options.files ?? realFiles)) }
 }
 
-/** Length and CRC-32 of a file's bytes. */
-export async function sumFile(
-  path: string,
-  files: Files = realFiles,
-): Promise<{ readonly bytes: number; readonly checksum: number }> {
-  const handle = await files.open(path, 'read')
-  try {
-    return await sumHandle(handle)
-  } finally {
-    await handle.close()
-  }
-}
-
-async function syncAndSum(path: string, files: Files): Promise<{ bytes: number; checksum: number }> {
+async function syncAndSum(path: string, files: Files): Promise<FileSum> {
   const handle = await files.open(path, 'write')
   try {
     await handle.datasync()
     return await sumHandle(handle)
   } finally {
     await handle.close()
-  }
-}
-
-async function sumHandle(
-  handle: Awaited<ReturnType<Files['open']>>,
-): Promise<{ bytes: number; checksum: number }> {
-  const buffer = Buffer.allocUnsafe(READ_BYTES)
-  let bytes = 0
-  let checksum = 0
-  for (;;) {
-    const taken = await readFully(handle, buffer, bytes)
-    if (taken === 0) return { bytes, checksum }
-    checksum = crc32(buffer.subarray(0, taken), checksum)
-    bytes += taken
   }
 }

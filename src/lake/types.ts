@@ -6,6 +6,7 @@ import type { CommitSeq, Offset } from '../model/cut.ts'
  * One Parquet file: all events of one stream in the commits (from, to]. Columns: the schema's top-level fields with
  * their SQL types, then `_partition` INTEGER, `_offset` BIGINT, `_commit` BIGINT, `_index` INTEGER,
  * `_ingested_at` TIMESTAMP; sorted by `_commit`, `_index`. Missing values stay NULL: defaults are applied on reading.
+ * Where a field may be both missing and null, a last column `_json` keeps the event's text (event-text.ts).
  */
 export interface LakeFile {
   readonly stream: string
@@ -18,7 +19,7 @@ export interface LakeFile {
   readonly checksum: number
   /** Per partition: first offset in the file and the offset after its last. */
   readonly offsets: readonly { readonly from: Offset; readonly to: Offset }[]
-  /** Top-level fields the file has columns for; a field added later is missing here. */
+  /** Top-level fields the file has columns for, and `_json` if it has that; a field added later is missing here. */
   readonly fields: readonly string[]
 }
 

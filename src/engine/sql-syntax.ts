@@ -49,42 +49,54 @@ export async function openSqlSyntax(): Promise<DuckDbSyntax> {
 }
 
 async function parse(connection: DuckDBConnection, sql: string): Promise<ParseResult> {
-  const answer = JSON.parse(
-    String(await scalar(connection, `SELECT json_serialize_sql(${quoteLiteral(sql)})`)),
-  )
+  const text = String(await scalar(connection, `SELECT json_serialize_sql(${quoteLiteral(sql)})`))
+  const answer = parseLossless(text) as Answer
   if (answer.error) {
-    const bytes = Number(answer.position)
     return {
       ok: false,
       message: String(answer.error_message),
-      ...(Number.isFinite(bytes) && answer.position !== undefined
-        ? { position: characterIndex(sql, bytes) }
-        : {}),
+      ...(answer.position === undefined ? {} : { position: characterIndex(sql, Number(answer.position)) }),
     }
   }
-  const isAscii = /^[\0-\x7f]*$/.test(sql)
+  const isAscii = Buffer.byteLength(sql) === sql.length
   const toCharacters = (bytes: number): number => (isAscii ? bytes : characterIndex(sql, bytes))
   for (const statement of answer.statements) normaliseLocations(statement, toCharacters)
   return { ok: true, statements: answer.statements }
 }
 
+interface Answer {
+  readonly error: boolean
+  readonly error_message?: string
+  readonly position?: string
+  readonly statements: readonly SqlNode[]
+}
+
+/** Numbers that JavaScript would print otherwise than DuckDB did (1.0, 2^64-1, …) stay as their text. */
+function parseLossless(text: string): unknown {
+  // A DOUBLE beyond its range is printed as Infinity, which is no JSON.
+  const json = text.replaceAll(/"value":(-?)Infinity/g, '"value":"$1Infinity"')
+  return JSON.parse(json, (_key, value: unknown, context?: { source?: string }) => {
+    if (typeof value !== 'number' || context?.source === undefined) return value
+    return String(value) === context.source && Number.isSafeInteger(value) ? value : rawJson(context.source)
+  })
+}
+
+/** `JSON.rawJSON`, which the compiler's library does not know yet. */
+const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON
+
 /**
- * DuckDB gives locations in bytes, and 2^64-1 for none, which a JavaScript number cannot hold. Both are put right in
- * place: a character index, or no property.
+ * DuckDB gives locations in bytes, and 2^64-1 for none. Both are put right in place: a character index, or no
+ * property.
  */
 function normaliseLocations(node: unknown, toCharacters: (bytes: number) => number): void {
   if (Array.isArray(node)) {
     for (const item of node) normaliseLocations(item, toCharacters)
   } else if (typeof node === 'object' && node !== null) {
-    const record = node as Record<string, unknown>
+    const record = node as SqlNode
     const location = record.query_location
-    if (typeof location === 'number') {
-      if (Number.isSafeInteger(location)) record.query_location = toCharacters(location)
-      else delete record.query_location
-    }
-    for (const value of Object.values(record)) {
-      if (typeof value === 'object') normaliseLocations(value, toCharacters)
-    }
+    if (typeof location === 'number') record.query_location = toCharacters(location)
+    else delete record.query_location
+    for (const value of Object.values(record)) normaliseLocations(value, toCharacters)
   }
 }
 
@@ -93,8 +105,33 @@ function characterIndex(sql: string, bytes: number): number {
 }
 
 async function print(connection: DuckDBConnection, statement: SqlNode): Promise<string> {
-  const json = JSON.stringify({ error: false, statements: [statement] })
+  const json = JSON.stringify({ error: false, statements: [withTypedDoubles(statement)] })
   return String(await scalar(connection, `SELECT json_deserialize_sql(${quoteLiteral(json)})`))
+}
+
+/** DuckDB prints the DOUBLE 1e3 as 1000.0, which reads as a DECIMAL; a cast of its text keeps value and type. */
+function withTypedDoubles(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withTypedDoubles)
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) === null) return value
+  const node = value as { readonly class?: unknown; readonly value?: unknown }
+  if (node.class !== 'CONSTANT') {
+    return Object.fromEntries(Object.entries(node).map(([name, part]) => [name, withTypedDoubles(part)]))
+  }
+  const constant = node.value as { readonly type?: { readonly id?: unknown }; readonly value?: unknown }
+  if (constant.type?.id !== 'DOUBLE') return node
+  const text = { type: { id: 'VARCHAR', type_info: null }, is_null: false, value: doubleText(constant.value) }
+  return {
+    ...node,
+    class: 'CAST',
+    type: 'OPERATOR_CAST',
+    child: { ...node, alias: '', value: text },
+    cast_type: { id: 'DOUBLE', type_info: null },
+    try_cast: false,
+  }
+}
+
+function doubleText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
 
 async function describe(

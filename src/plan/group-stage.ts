@@ -20,7 +20,7 @@ import {
   printExpressions,
 } from './planned-link.ts'
 import type { SqlNode, SqlSyntax } from './sql-syntax.ts'
-import { hasOneTextPerValue, isFloat, storageType } from './storage-types.ts'
+import { hasOneTextPerValue, hasUnnamedStruct, isFloat, storageType } from './storage-types.ts'
 import {
   castTo,
   columnNames,
@@ -122,11 +122,14 @@ interface StoredKey extends Column {
 
 function storedKey(column: Column, key: SqlNode, index: number, tools: PlanTools): StoredKey {
   const type = storageType(column.type)
-  if (type === undefined || (type !== column.type && !hasOneTextPerValue(column.type))) {
+  const isKept = type === column.type || hasOneTextPerValue(column.type)
+  if (type === undefined || !isKept || hasUnnamedStruct(column.type)) {
     tools.mistakes.add({
       code: 'VIEW_TYPE',
       message: `a view cannot group by a value of type ${column.type}`,
-      hint: 'Group by a cast of it, e.g. to BIGINT, TIMESTAMP or VARCHAR.',
+      hint: hasUnnamedStruct(column.type)
+        ? 'Name the fields of the struct: {a: x, b: y} instead of (x, y).'
+        : 'Group by a cast of it, e.g. to BIGINT, TIMESTAMP or VARCHAR.',
       at: key,
     })
   }
@@ -295,7 +298,7 @@ function covers(expression: SqlNode, keys: ReadonlyMap<string, number>, tools: P
   walk(expression, (node) => {
     if (node.class === undefined) return undefined
     if (keys.has(structuralKey(node)) || tools.isAggregate(node)) return false
-    if (columnNames(node) !== undefined) covered = false
+    covered &&= columnNames(node) === undefined
     return undefined
   })
   return covered

@@ -5,6 +5,7 @@ import { type FinishOrder, outerFinishSql, passedOn, stageFinishSql, throughLink
 import { type Grouping, type PlannedGroup, planGroup } from './group-stage.ts'
 import type { Column, FinishPlan, StagePlan, ViewPlan } from './plan.ts'
 import { columnsUsed, hasUnnest, type PlannedLink, type PlanStream, type PlanTools } from './planned-link.ts'
+import { usesColumn } from './resolve-names.ts'
 import { planRows } from './row-stage.ts'
 import type { SqlNode } from './sql-syntax.ts'
 import { columnNames, columnRef, contains, rewrite, structuralKey } from './syntax-tree.ts'
@@ -116,8 +117,7 @@ async function planGrouping(
   tools: PlanTools,
 ): Promise<PlannedStage | undefined> {
   const { resolved, source } = link
-  const isKey = (item: SqlNode): boolean =>
-    !contains(item, tools.isAggregate) && contains(item, (node) => columnNames(node) !== undefined)
+  const isKey = (item: SqlNode): boolean => !contains(item, tools.isAggregate) && usesColumn(item)
   const orders = resolved.orders.map((order) => order.expression)
   const group = await planGroup(
     {

@@ -16,6 +16,7 @@ import { Mistakes } from './mistakes.ts'
 import type { Column, ViewPlan } from './plan.ts'
 import { planFromLinks } from './plan-stage.ts'
 import { firstSentence, type PlannedLink, type PlanStream, type PlanTools, planLink } from './planned-link.ts'
+import { emptyPartQuery, finishQuery, mergedQuery, mergeQuery, partNames } from './queries.ts'
 import type { Source } from './resolve-names.ts'
 import { type Link, type SelectChain, selectChain } from './select-chain.ts'
 import type { SqlNode, SqlSyntax } from './sql-syntax.ts'
@@ -67,17 +68,16 @@ async function plan(
   checkOutputs(must(links.at(-1), 'a chain has a link'), mistakes)
   const staged = await planFromLinks(links, streamOf(chain.stream), tools)
   if (staged === undefined || mistakes.found) return undefined
-  return {
-    printedSql,
-    plan: freeze({
-      format: 1,
-      view: request.name,
-      sql: request.sql,
-      streams: [chain.stream.name],
-      columns: links.at(-1)!.outputs,
-      ...staged,
-    }),
+  const made: ViewPlan = {
+    format: 1,
+    view: request.name,
+    sql: request.sql,
+    streams: [chain.stream.name],
+    columns: links.at(-1)!.outputs,
+    ...staged,
   }
+  await checkFinish(made, syntax, mistakes)
+  return { printedSql, plan: freeze(made) }
 }
 
 async function parseOne(request: PlanRequest, mistakes: Mistakes): Promise<SqlNode | undefined> {
@@ -122,7 +122,7 @@ async function planLinks(
   chain: SelectChain,
   tools: PlanTools,
 ): Promise<readonly PlannedLink[] | undefined> {
-  const refusal = await describeWhole(request, chain)
+  const whole = await describeWhole(request, chain)
   const planned: PlannedLink[] = []
   let below: { readonly title: string; readonly columns: readonly Column[] } = {
     title: `stream "${chain.stream.name}"`,
@@ -131,31 +131,50 @@ async function planLinks(
   for (const [index, link] of chain.links.entries()) {
     const isTop = index === chain.links.length - 1
     const source = sourceOf(link, below)
-    const one = await planLink(link, source, isTop, tools, refusal === undefined)
+    const one = await planLink(link, source, isTop, tools, whole.ok)
     if (one === undefined) break
-    planned.push(one)
+    planned.push(isTop && whole.ok ? { ...one, outputs: whole.columns } : one)
     const next = chain.links[index + 1]
     below = { title: `subquery "${next?.sourceName || 'in FROM'}"`, columns: one.outputs }
   }
-  if (refusal !== undefined && !tools.mistakes.found) {
-    const position = placeOfDuckDbError(refusal, request.sql)
+  if (!whole.ok && !tools.mistakes.found) {
+    const position = placeOfDuckDbError(whole.error, request.sql)
     tools.mistakes.add({
       code: 'VIEW_INVALID',
-      message: `the SQL of view "${request.name}" does not bind: ${firstSentence(refusal)}`,
+      message: `the SQL of view "${request.name}" does not bind: ${firstSentence(whole.error)}`,
       ...(position === undefined ? {} : { at: position }),
     })
   }
   return planned.length === chain.links.length ? planned : undefined
 }
 
-/** What DuckDB has against the whole statement, over an empty table in place of the stream. */
-async function describeWhole(request: PlanRequest, chain: SelectChain): Promise<unknown> {
+type Described =
+  | { readonly ok: true; readonly columns: readonly Column[] }
+  | { readonly ok: false; readonly error: unknown }
+
+/** The columns of the whole statement, as the user wrote it, over an empty table in place of the stream. */
+async function describeWhole(request: PlanRequest, chain: SelectChain): Promise<Described> {
   try {
-    await request.syntax.describe(request.sql, { [chain.stream.name]: streamOf(chain.stream).columns })
-    return undefined
+    const relations = { [chain.stream.name]: streamOf(chain.stream).columns }
+    return { ok: true, columns: await request.syntax.describe(request.sql, relations) }
   } catch (error) {
-    return error
+    return { ok: false, error }
   }
+}
+
+/** Our own doubt: the finish must give what the original gives, by name and type. */
+async function checkFinish(plan: ViewPlan, syntax: SqlSyntax, mistakes: Mistakes): Promise<void> {
+  const stage = must(plan.stages[0], 'a plan has a stage')
+  const parts = partNames(stage).map(
+    (part) => [part, mergeQuery(stage, part, emptyPartQuery(stage, part))] as const,
+  )
+  const columns = await syntax.describe(finishQuery(plan, mergedQuery(stage, Object.fromEntries(parts))), {})
+  if (JSON.stringify(columns) === JSON.stringify(plan.columns)) return
+  mistakes.add({
+    code: 'VIEW_UNSUPPORTED',
+    message: `the columns of view "${plan.view}" cannot be named or typed as in its SQL`,
+    hint: 'Give every expression its own name with AS, in subqueries too.',
+  })
 }
 
 function sourceOf(

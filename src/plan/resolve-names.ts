@@ -15,6 +15,7 @@ import { lambdaFunctions, OWN_TIME, valueNames } from './function-rules.ts'
 import type { Mistakes } from './mistakes.ts'
 import type { SqlNode } from './sql-syntax.ts'
 import {
+  childrenOf,
   columnNames,
   columnRef,
   functionName,
@@ -59,6 +60,18 @@ export interface ResolveContext {
   readonly source: Source
   readonly mistakes: Mistakes
   readonly isAggregate: (node: SqlNode) => boolean
+}
+
+/** Whether an expression uses a column: parameters of lambdas are none. */
+export function usesColumn(node: SqlNode, lambdaNames: ReadonlySet<string> = new Set()): boolean {
+  const names = columnNames(node)
+  if (names !== undefined) return !lambdaNames.has(names[0]!.toLowerCase())
+  const takesLambda = lambdaFunctions.has(functionName(node) ?? '')
+  return childrenOf(node).some((child) => {
+    if (!takesLambda || child.class !== 'LAMBDA') return usesColumn(child, lambdaNames)
+    const bound = new Set([...lambdaNames, ...lambdaParameters(nodeOf(child.lhs))])
+    return usesColumn(nodeOf(child.expr)!, bound)
+  })
 }
 
 /** `items` is the select list with stars already expanded (`expandStars`). */

@@ -14,7 +14,7 @@ import {
   printExpressions,
 } from './planned-link.ts'
 import type { SqlNode } from './sql-syntax.ts'
-import { storageType } from './storage-types.ts'
+import { hasUnnamedStruct, storageType } from './storage-types.ts'
 import { castTo, mergedRef, structuralKey } from './syntax-tree.ts'
 
 export interface PlannedRows {
@@ -44,11 +44,13 @@ export async function planRows(
   const types = await tools.syntax.describe(select(printed), { $events: stream.columns })
   const stored = types.map(({ name, type }, index): Column => {
     const storage = storageType(type)
-    if (storage === undefined) {
+    if (storage === undefined || hasUnnamedStruct(type)) {
       tools.mistakes.add({
         code: 'VIEW_TYPE',
         message: `a view cannot keep a value of type ${type}`,
-        hint: 'Cast it, e.g. to VARCHAR.',
+        hint: hasUnnamedStruct(type)
+          ? 'Name the fields of the struct: {a: x, b: y} instead of (x, y).'
+          : 'Cast it, e.g. to VARCHAR.',
         at: expressions[index]!,
       })
     }

@@ -60,6 +60,24 @@ export function isFloat(type: string): boolean {
   return type === 'DOUBLE' || type === 'FLOAT'
 }
 
+/** Whether a struct in the type has no names, as row(a, b) has none: no cast can name such a type. */
+export function hasUnnamedStruct(type: string): boolean {
+  const unnamed = (node: TypeNode): boolean => {
+    switch (node.kind) {
+      case 'plain':
+        return false
+      case 'list':
+        return unnamed(node.element)
+      case 'map':
+        return unnamed(node.key) || unnamed(node.value)
+      default:
+        return !node.named || node.fields.some((field) => unnamed(field.type))
+    }
+  }
+  const parsed = parseType(type)
+  return parsed !== undefined && unnamed(parsed)
+}
+
 /** Whether equal values have equal texts: not so for INTERVAL ('30 days' = '1 month') and times with a zone. */
 export function hasOneTextPerValue(type: string): boolean {
   return !/\bINTERVAL\b|\bTIME WITH TIME ZONE\b/.test(type.replaceAll(/"(?:[^"]|"")*"/g, ''))
@@ -70,6 +88,7 @@ type TypeNode =
   | { readonly kind: 'list'; readonly element: TypeNode }
   | {
       readonly kind: 'struct'
+      readonly named: boolean
       readonly fields: readonly { readonly name: string; readonly type: TypeNode }[]
     }
   | { readonly kind: 'map'; readonly key: TypeNode; readonly value: TypeNode }
@@ -132,14 +151,18 @@ function parseType(type: string): TypeNode | undefined {
 
   function struct(): TypeNode | undefined {
     const fields: { name: string; type: TypeNode }[] = []
+    let named = true
     next()
     do {
-      const name = next()
+      // A struct made by row(…) has no names; it is kept under made-up ones.
+      const isNamed = /^["\w]/.test(tokens[position + 1] ?? '')
+      named &&= isNamed
+      const name = isNamed ? next() : `f${fields.length}`
       const fieldType = one()
       if (fieldType === undefined) return undefined
       fields.push({ name, type: fieldType })
     } while (next() === ',')
-    return { kind: 'struct', fields }
+    return { kind: 'struct', named, fields }
   }
 
   function map(): TypeNode | undefined {

@@ -73,6 +73,19 @@ export function walk(value: unknown, visit: (node: SqlNode) => boolean | undefin
   }
 }
 
+/** The expressions directly below a node. */
+export function childrenOf(node: SqlNode): readonly SqlNode[] {
+  const children: SqlNode[] = []
+  for (const value of Object.values(node)) {
+    walk(value, (child) => {
+      if (!isExpression(child)) return undefined
+      children.push(child)
+      return false
+    })
+  }
+  return children
+}
+
 /** Whether some expression at or below `value` satisfies `test`. */
 export function contains(value: unknown, test: (node: SqlNode) => boolean): boolean {
   let found = false

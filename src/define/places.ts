@@ -78,14 +78,19 @@ export class CallSite {
     const real = names.filter((name) => name !== '[]' && name !== '{}')
     const brace = this.#text.indexOf('{', this.#start)
     const inCall = (brace < 0 ? undefined : keyIn(this.#text, brace, this.#end, 'schema')) ?? this.#start
-    for (const [start, end] of [
-      [inCall, this.#end],
-      [0, this.#text.length],
-    ] as const) {
+    const last = real.slice(-1)
+    // an object that is declared elsewhere in the file has the field's own name somewhere
+    const tries = [
+      { path: real, start: inCall, end: this.#end },
+      { path: real, start: 0, end: this.#text.length },
+      { path: last, start: 0, end: this.#text.length },
+      { path: real.slice(0, 1), start: inCall, end: this.#end },
+    ]
+    for (const { path, start, end } of tries) {
       let from: number | undefined = start
-      for (const name of real)
+      for (const name of path)
         from = from === undefined ? undefined : this.#search(keyPattern(name), from, end)
-      if (from !== undefined && real.length > 0) return this.#at(from)
+      if (from !== undefined && path.length > 0) return this.#at(from)
     }
     return this.#at(inCall)
   }

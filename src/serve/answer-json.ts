@@ -95,7 +95,8 @@ export function eventLines(): (event: LogEvent) => string {
 /** Lines for a delta: one for each row that changed. */
 export function deltaLines(delta: Delta & { readonly version: VersionId }): string {
   if (delta.count === 0) return ''
-  const head = `{"from":${delta.from},"to":${delta.to},"version":${JSON.stringify(delta.version)},`
+  const { from, to, version } = delta
+  const head = `${JSON.stringify({ from, to, version }).slice(0, -1)},`
   const bytes = Buffer.from(delta.json)
   const ranges = arrayElements(bytes, Number.POSITIVE_INFINITY)
   let lines = ''

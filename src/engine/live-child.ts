@@ -80,11 +80,11 @@ async function call(method: LiveMethod, args: unknown, signal: AbortSignal): Pro
       return core.skip(view, version, position)
     }
     case 'read':
-      return core.read(args as LiveCalls['read']['args'], signal)
+      return core.reads.read(args as LiveCalls['read']['args'], signal)
     case 'sql':
-      return core.sql(args as LiveCalls['sql']['args'], signal)
+      return core.reads.sql(args as LiveCalls['sql']['args'], signal)
     case 'delta':
-      return core.delta(args as LiveCalls['delta']['args'], signal)
+      return core.reads.delta(args as LiveCalls['delta']['args'], signal)
     default:
       return unreachable(method)
   }

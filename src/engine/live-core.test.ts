@@ -9,7 +9,8 @@ import { HandLog } from '../../test/support/hand-log.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import type { EngineSpec, EngineView, ViewRead } from './engine.ts'
-import { type ImagePolicy, LiveCore } from './live-core.ts'
+import { LiveCore } from './live-core.ts'
+import type { ImagePolicy } from './live-images.ts'
 
 const STREAM: StreamDef = {
   name: 'events',
@@ -190,7 +191,7 @@ describe('live engine', () => {
       if (tick % 7 === 6) log.roll()
       core.advance(log.manifest())
       await reached(cut)
-      const answer = await core.read(readOf(), new AbortController().signal)
+      const answer = await core.reads.read(readOf(), new AbortController().signal)
       assert.equal(answer.cut, cut)
       assert.deepEqual(JSON.parse(answer.json), expected(all))
     }
@@ -213,7 +214,7 @@ describe('live engine', () => {
     await reached(cut)
     all.push(...more)
     assert.deepEqual(
-      JSON.parse((await core.read(readOf(), new AbortController().signal)).json),
+      JSON.parse((await core.reads.read(readOf(), new AbortController().signal)).json),
       expected(all),
     )
     await core.stop()
@@ -225,7 +226,7 @@ describe('live engine', () => {
       (progress) => cuts.push(progress.cut),
     )
     await reachedCut(cuts, cut)
-    const answer = await again.core.read(readOf(), new AbortController().signal)
+    const answer = await again.core.reads.read(readOf(), new AbortController().signal)
     assert.deepEqual(JSON.parse(answer.json), expected(all))
     await again.core.stop()
   })
@@ -238,13 +239,15 @@ describe('live engine', () => {
     await reached(cut)
     const rows = expected(events)
     const answers = await Promise.all(
-      rows.map((row) => core.read(readOf({ user: row.user as string | null }), new AbortController().signal)),
+      rows.map((row) =>
+        core.reads.read(readOf({ user: row.user as string | null }), new AbortController().signal),
+      ),
     )
     assert.deepEqual(
       answers.map((answer) => JSON.parse(answer.json)),
       rows.map((row) => [row]),
     )
-    const none = await core.read(readOf({ user: 'nobody' }), new AbortController().signal)
+    const none = await core.reads.read(readOf({ user: 'nobody' }), new AbortController().signal)
     assert.equal(none.json, '[]')
     await core.stop()
   })
@@ -265,11 +268,14 @@ describe('live engine', () => {
       core.advance(log.manifest())
       await reached(cut)
       const rows = expected(all)
-      assert.deepEqual(JSON.parse((await core.read(readOf(), new AbortController().signal)).json), rows)
+      assert.deepEqual(JSON.parse((await core.reads.read(readOf(), new AbortController().signal)).json), rows)
       const row = rows[tick % rows.length]
-      const one = await core.read(readOf({ user: row?.user as string | null }), new AbortController().signal)
+      const one = await core.reads.read(
+        readOf({ user: row?.user as string | null }),
+        new AbortController().signal,
+      )
       assert.deepEqual(JSON.parse(one.json), [row])
-      const delta = await core.delta({ view: 'users', from }, new AbortController().signal)
+      const delta = await core.reads.delta({ view: 'users', from }, new AbortController().signal)
       for (const change of JSON.parse(delta.json)) {
         const user = JSON.stringify((change.new ?? change.old).user)
         assert.deepEqual(mirror.get(user), change.old)
@@ -296,7 +302,7 @@ describe('live engine', () => {
     core.advance(log.manifest())
     await reached(cut)
     // Both commits were one tick perhaps; deltas are by cuts of ticks, so ask from the beginning.
-    const delta = await core.delta({ view: 'users', from: 0 }, new AbortController().signal)
+    const delta = await core.reads.delta({ view: 'users', from: 0 }, new AbortController().signal)
     assert.deepEqual(
       (JSON.parse(delta.json) as { new: unknown }[]).map((change) => change.new).sort(byUser),
       expected([...first, ...second]),
@@ -304,7 +310,7 @@ describe('live engine', () => {
     const third = log.commit('events', [{ user: 'a', amount: '1.00', page: '/x' }])
     core.advance(log.manifest())
     await reached(third)
-    const next = await core.delta({ view: 'users', from: cut }, new AbortController().signal)
+    const next = await core.reads.delta({ view: 'users', from: cut }, new AbortController().signal)
     assert.deepEqual(JSON.parse(next.json), [
       {
         op: 'update',
@@ -332,7 +338,7 @@ describe('live engine', () => {
       },
     }
     const ask = (sql: string) =>
-      core.sql({ sql, limit: 10, timeoutMs: 5_000, system }, new AbortController().signal)
+      core.reads.sql({ sql, limit: 10, timeoutMs: 5_000, system }, new AbortController().signal)
     const counts = await ask(
       'SELECT (SELECT sum(n) FROM users)::BIGINT AS v, (SELECT count(*) FROM events) AS e, (SELECT max(_offset) FROM events) AS o',
     )
@@ -370,9 +376,9 @@ describe('live engine', () => {
     ])
     core.advance(log.manifest())
     await reached(cut)
-    const users = await core.read(readOf(), new AbortController().signal)
+    const users = await core.reads.read(readOf(), new AbortController().signal)
     assert.equal(users.cut, cut)
-    const failing = await core.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
+    const failing = await core.reads.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
     assert.deepEqual(failing.stalled.failing?.position, {
       stream: 'events',
       commit: 2,
@@ -384,7 +390,7 @@ describe('live engine', () => {
     const next = log.commit('events', [{ user: 'a', amount: '1.00', page: '10' }])
     core.advance(log.manifest())
     await reached(next)
-    const answer = await core.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
+    const answer = await core.reads.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
     assert.deepEqual(JSON.parse(answer.json), [{ n: 23 }])
     assert.deepEqual(answer.stalled, {})
     await core.stop()
@@ -399,7 +405,7 @@ describe('live engine', () => {
     ])
     core.advance(log.manifest())
     await reached(cut)
-    const answer = await core.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
+    const answer = await core.reads.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
     assert.deepEqual(JSON.parse(answer.json), [{ n: 3 }])
     await core.stop()
   })

@@ -1,0 +1,125 @@
+/**
+ * The images of a live engine: made beside the old ones while ticks go on, one at a time, then swapped in. State: the
+ * views that wait for one. Seals use the same line and connection, because both read frozen generations.
+ */
+
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { systemClock } from '../std/clock.ts'
+import { Serial } from '../std/serial.ts'
+import type { EngineView, SealedGeneration } from './engine.ts'
+import { imageFromSlices, nextImage } from './image.ts'
+import type { LiveState } from './live-state.ts'
+import { createGeneration, freezeGeneration, type LiveView, newLiveView, viewKey } from './live-view.ts'
+import { soleStage } from './merged-relation.ts'
+import type { ReadSet } from './read-set.ts'
+import { sealView } from './seal.ts'
+
+/**
+ * A new image is made when more partial rows than this came since the last, and than this share of its groups, but
+ * making them takes no more than a share of the time: under a flood reads merge a longer tail instead.
+ */
+export interface ImagePolicy {
+  readonly rowsMin: number
+  readonly groupsShare: number
+  readonly timeShare: number
+}
+
+export const imagePolicy: ImagePolicy = { rowsMin: 50_000, groupsShare: 0.1, timeShare: 0.1 }
+
+export class LiveImages {
+  readonly #state: LiveState
+  readonly #connection: DuckDBConnection
+  readonly #policy: ImagePolicy
+  readonly #line = new Serial()
+  readonly #queued = new Set<LiveView>()
+
+  constructor(state: LiveState, connection: DuckDBConnection, policy: ImagePolicy) {
+    this.#state = state
+    this.#connection = connection
+    this.#policy = policy
+  }
+
+  /** Takes up a version whose slices check, with the image of its slices. */
+  load(spec: EngineView): Promise<void> {
+    return this.#state.tables.making(async (name) => {
+      const stage = soleStage(spec.plan)
+      const image =
+        stage.kind === 'rows'
+          ? undefined
+          : await this.#line.run(() =>
+              imageFromSlices(this.#connection, name, spec.view, stage, spec.slices, spec.sealed),
+            )
+      await this.#state.between.run(async () => {
+        const open = await createGeneration(this.#state.tables, spec, spec.sealed)
+        this.#state.views.set(viewKey(spec.view, spec.version), newLiveView(spec, image, open))
+      })
+    })
+  }
+
+  wants(view: LiveView): boolean {
+    const { image, generations } = view.readSet
+    if (image === undefined) return false
+    const { rowsMin, groupsShare, timeShare } = this.#policy
+    const waiting = generations.reduce((rows, generation) => rows + generation.rows, 0)
+    if (waiting <= Math.max(rowsMin, image.groups * groupsShare)) return false
+    return systemClock.monotonicMs() - view.imageMadeAtMs >= view.imageTookMs / timeShare
+  }
+
+  /** Freezes the tails of these views at one cut and stages them as slices. */
+  async seal(views: readonly LiveView[], stagingDir: string): Promise<readonly SealedGeneration[]> {
+    await this.#state.between.run(async () => {
+      for (const view of views) await freezeGeneration(this.#state.tables, view)
+    })
+    const sealed = await this.#line.run(async () => {
+      const results = []
+      for (const view of views) results.push(await sealView(this.#connection, view, stagingDir))
+      return results
+    })
+    return sealed.filter((generation) => generation !== undefined)
+  }
+
+  /** Makes the view's next image in the background, then swaps it in. */
+  queue(view: LiveView): void {
+    if (this.#queued.has(view)) return
+    this.#queued.add(view)
+    void this.#line
+      .run(() => this.#make(view))
+      .catch((error: unknown) => {
+        process.stderr.write(`refold engine: no new image for view "${view.spec.view}": ${String(error)}\n`)
+      })
+      .finally(() => this.#queued.delete(view))
+  }
+
+  async #make(view: LiveView): Promise<void> {
+    const stage = soleStage(view.spec.plan)
+    if (stage.kind === 'rows' || !this.#state.views.has(viewKey(view.spec.view, view.spec.version))) return
+    await this.#state.between.run(() => freezeGeneration(this.#state.tables, view))
+    const at = view.readSet
+    const frozen: ReadSet = {
+      ...at,
+      generations: at.generations.filter((generation) => generation.to !== undefined),
+    }
+    const cut = frozen.generations.at(-1)?.to
+    if (cut === undefined) return
+    const began = systemClock.monotonicMs()
+    await this.#state.tables.making(async (name) => {
+      const image = await this.#state.tables.pinned([frozen], () =>
+        nextImage(this.#connection, name, stage, { ...frozen, cut }),
+      )
+      await this.#state.between.run(async () => {
+        const now = view.readSet
+        view.previous = now
+        view.readSet = {
+          ...now,
+          image,
+          generations: now.generations.filter(
+            (generation) => generation.to === undefined || generation.to > cut,
+          ),
+        }
+      })
+    })
+    view.imageMadeAtMs = systemClock.monotonicMs()
+    view.imageTookMs = view.imageMadeAtMs - began
+    await this.#state.sweep()
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * Reads of a live engine: views, lookups that gather, SQL, deltas. Each takes the read sets of the moment and holds
+ * them; ticks go on. Heavy statements are admitted a few at a time, so that ticks and lookups keep their share.
+ */
+
+import type { CommitSeq } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
+import { systemClock } from '../std/clock.ts'
+import { Semaphore } from '../std/semaphore.ts'
+import type { ConnectionPool } from './connection-pool.ts'
+import { viewDelta } from './delta.ts'
+import type { LiveCalls } from './live-protocol.ts'
+import type { LiveState } from './live-state.ts'
+import { type LiveView, viewKey } from './live-view.ts'
+import { LookupGather } from './lookup-gather.ts'
+import { soleStage } from './merged-relation.ts'
+import type { ReadSet } from './read-set.ts'
+import { readSql } from './read-sql.ts'
+import { readView } from './read-view.ts'
+
+const VIEW_READS = 4
+
+export class LiveReads {
+  readonly #state: LiveState
+  readonly #connections: ConnectionPool
+  readonly #gather = new LookupGather()
+  readonly #viewReads = new Semaphore(VIEW_READS)
+  readonly #heavyReads: Semaphore
+
+  constructor(state: LiveState, connections: ConnectionPool) {
+    this.#state = state
+    this.#connections = connections
+    this.#heavyReads = new Semaphore(state.settings.heavyStatements)
+  }
+
+  async read(request: LiveCalls['read']['args'], signal: AbortSignal): Promise<LiveCalls['read']['result']> {
+    const view = this.#state.serves(request.view, request.version)
+    const key = LookupGather.keyOf(view.spec.plan, request)
+    if (key !== undefined && Object.keys(request.where).length > 0) {
+      const queue = viewKey(view.spec.view, view.spec.version)
+      const answer = await this.#gather.read(queue, key, request, (read) =>
+        this.#connections.use((connection) => this.#held(view, (readSet) => read(readSet, connection))),
+      )
+      return { ...answer.rows, ...this.#state.stamp([answer.readSet]) }
+    }
+    return this.#viewReads.run(
+      () =>
+        this.#connections.use((connection) =>
+          this.#held(view, async (readSet) => ({
+            ...(await readView(connection, readSet, request, signal)),
+            ...this.#state.stamp([readSet]),
+          })),
+        ),
+      signal,
+    )
+  }
+
+  async sql(request: LiveCalls['sql']['args'], signal: AbortSignal): Promise<LiveCalls['sql']['result']> {
+    const deadlineMs = systemClock.monotonicMs() + request.timeoutMs
+    return this.#heavyReads.run(
+      () =>
+        this.#connections.use((connection) =>
+          this.#state.withSources(async (sources) => {
+            const readSets = await this.#state.servingTogether(deadlineMs)
+            return await this.#state.tables.pinned(readSets, async () => {
+              const { streams, settings } = this.#state
+              const { cut } = this.#state.stamp(readSets, sources.log.durable)
+              const context = { streams, sources, readSets, cut, scratchDir: settings.scratchDir }
+              const { rows, views } = await readSql(connection, context, request, signal)
+              const read = readSets.filter((readSet) => views.has(readSet.view))
+              return { ...rows, ...this.#state.stamp(read, cut) }
+            })
+          }),
+        ),
+      signal,
+    )
+  }
+
+  async delta(
+    request: LiveCalls['delta']['args'],
+    signal: AbortSignal,
+  ): Promise<LiveCalls['delta']['result']> {
+    const view = this.#state.serves(request.view)
+    view.deltaAskedMs = systemClock.monotonicMs()
+    const after = view.readSet
+    const to = Math.min(request.to ?? after.cut, after.cut)
+    const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)
+    const target = to === after.cut ? after : readSetAt(view, to)
+    const { statementTimeoutMs } = this.#state.settings
+    return this.#viewReads.run(
+      () =>
+        this.#connections.use((connection) =>
+          this.#state.tables.pinned([before, target], async () => ({
+            ...(await viewDelta(connection, before, target, statementTimeoutMs)),
+            ...this.#state.stamp([target]),
+          })),
+        ),
+      signal,
+    )
+  }
+
+  #held<T>(view: LiveView, read: (readSet: ReadSet) => Promise<T>): Promise<T> {
+    const { readSet } = view
+    return this.#state.tables.pinned([readSet], () => read(readSet))
+  }
+}
+
+/** The read set as it was at an earlier cut, as far as its tables are still there. */
+function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
+  const known = view.tickCuts.includes(cut) ? [view.readSet, view.previous] : []
+  for (const readSet of known) {
+    if (readSet === undefined || cut > readSet.cut) continue
+    const base =
+      soleStage(readSet.plan).kind === 'rows'
+        ? (readSet.generations[0]?.from ?? 0)
+        : (readSet.image?.cut ?? 0)
+    if (base <= cut) return { ...readSet, cut }
+  }
+  throw new RefoldError(
+    'DELTA_TOO_OLD',
+    `the changes of view "${view.spec.view}" since cut ${cut} are no longer kept`,
+  )
+}

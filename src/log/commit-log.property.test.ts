@@ -205,8 +205,12 @@ for (const point of crashPoints) {
       for (const after of [0, 1]) {
         for (let choice = 0; choice < 4; choice++) {
           let turn = choice
+          const choose = (count: number) => {
+            turn = (turn * 7 + 3) % 1009
+            return turn % count
+          }
           const settings = { segmentBytes: 1 << 20, frameBytes: 1 << 20, sidecarEntries: 2 }
-          const history = new History(settings, (count) => (turn = (turn * 7 + 3) % 1009) % count)
+          const history = new History(settings, choose)
           await history.open()
           await history.run({ kind: 'crash at', point, after, power })
           for (const step of script) await history.run(step)
@@ -241,7 +245,6 @@ class History {
   #crash: { point: CrashPoint; after: number } | undefined
   #isCrashed = false
   #power = false
-  #dropped = 0
 
   constructor(
     settings: { segmentBytes: number; frameBytes: number; sidecarEntries: number },
@@ -364,9 +367,9 @@ class History {
         this.#files = this.#power ? this.#files.afterPowerLoss() : this.#files.afterKill()
       else if (log !== undefined) {
         this.#log = log
-        this.#dropped = log.manifest().segments[0]!.base
-        await this.#verify()
-        return
+        await Promise.race([this.#verify(), this.#files.crashed])
+        if (!this.#isCrashed) return
+        this.#files = this.#power ? this.#files.afterPowerLoss() : this.#files.afterKill()
       }
     }
   }
@@ -404,8 +407,9 @@ class History {
   async #settle(tasks: readonly Promise<unknown>[]): Promise<void> {
     await Promise.race([Promise.all(tasks), this.#files.crashed])
     for (let i = 0; i < 3 && !this.#isCrashed; i++) await new Promise((resolve) => setImmediate(resolve))
+    // A crash may come from work in the background at any time, while things are compared too.
+    if (!this.#isCrashed) await Promise.race([this.#verify(), this.#files.crashed])
     if (this.#isCrashed) await this.#restart()
-    else await this.#verify()
   }
 
   async #restart(): Promise<void> {
@@ -435,7 +439,6 @@ class History {
     )
     this.#compareState()
     await this.#compareReader()
-    this.#dropped = manifest.segments[0]!.base
   }
 
   /** Finds the requests that make up the commit: those answered with it, or some in a row without an answer. */

@@ -77,8 +77,10 @@ export class NaiveLog {
     const answers: NaiveAnswer[] = []
     for (const request of requests) {
       const stream = this.streams.find((candidate) => candidate.name === request.stream)!
-      const count = (counts[stream.name] ??= [0, 0, 0])
-      const next = (offsets[stream.name] ??= new Array<number>(stream.partitions).fill(0))
+      counts[stream.name] ??= [0, 0, 0]
+      offsets[stream.name] ??= new Array<number>(stream.partitions).fill(0)
+      const count = counts[stream.name]!
+      const next = offsets[stream.name]!
       const answer = { accepted: 0, duplicates: 0, conflicts: 0 }
       for (const event of request.events) {
         const remembered = seen

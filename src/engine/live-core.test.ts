@@ -1,3 +1,8 @@
+/**
+ * The live engine in this process, over a log written by hand and plans written by hand: ticks, images, seals, a
+ * restart from slices, lookups, deltas, SQL, stalls and skips. The expected rows are counted in plain TypeScript.
+ */
+
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'

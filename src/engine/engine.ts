@@ -225,8 +225,11 @@ export type JobResult =
       readonly kind: 'fold'
       readonly slices: readonly SliceInfo[]
       readonly events: number
-      readonly skipped: readonly EventPosition[]
+      readonly skipped: readonly SkippedEvent[]
     }
+
+/** An event that a bulk fold left out because the fold fails on it. */
+export type SkippedEvent = StallInfo['position'] & { readonly message: string }
 
 export interface JobProgress {
   readonly done: number

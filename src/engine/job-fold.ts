@@ -14,7 +14,7 @@ import type { StagePlan } from '../plan/plan.ts'
 import { foldQuery, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import { queryRows, queryValue, run } from './duckdb.ts'
-import type { EventPosition, Job, JobResult, SliceInfo, StallInfo } from './engine.ts'
+import type { EventPosition, Job, JobResult, SkippedEvent, SliceInfo, StallInfo } from './engine.ts'
 import { type FailingRange, failingPositions, LAST_INDEX } from './failing-positions.ts'
 import { type HotFile, hotFilesOf } from './hot-files.ts'
 import { sortedPart } from './job-compact.ts'
@@ -60,7 +60,7 @@ export async function runFoldJob(job: FoldJob, context: JobContext): Promise<Job
   const fold: Fold = { job, context, stage, stream, hot }
   const events = await countEvents(fold)
   context.report({ done: 0, total: events })
-  const found: EventPosition[] = []
+  const found: SkippedEvent[] = []
   for (;;) {
     const known = [...job.view.skipped, ...found]
     try {
@@ -150,14 +150,22 @@ async function skipOrStall(
   fold: Fold,
   known: readonly EventPosition[],
   error: unknown,
-): Promise<readonly EventPosition[]> {
+): Promise<readonly SkippedEvent[]> {
   if (!(error instanceof RefoldError) || !isEventsFault(error)) throw error
   const skip = fold.job.view.onError === 'skip'
-  const failing = await failingPositions(failingRange(fold, known), skip ? SKIPS_MAX : 1)
-  const first = failing[0]
+  const search = failingRange(fold, known)
+  const failing = await failingPositions(search, skip ? SKIPS_MAX : 1)
+  const named: SkippedEvent[] = []
+  for (const at of failing) {
+    const alone = await search.failure({ commit: at.commit, index: at.index - 1 }, at)
+    // One that fails only in company has no failure of its own to tell.
+    named.push({ ...(await placeOf(fold, at)), message: (alone ?? error).message })
+  }
+  const first = named[0]
   if (first === undefined) throw error
-  if (skip) return failing
-  throw new FoldStalled({ position: await placeOf(fold, first), message: error.message }, error)
+  if (skip) return named
+  const { message, ...position } = first
+  throw new FoldStalled({ position, message }, error)
 }
 
 /** Whether DuckDB failed on a value, and not on the query, a file or want of memory. */
@@ -169,30 +177,18 @@ function isEventsFault(error: RefoldError): boolean {
   )
 }
 
-function failingRange(fold: Fold, known: readonly EventPosition[]): FailingRange {
-  const { job, context, stage } = fold
-  const { connection } = context
+interface FoldSearch extends FailingRange {
+  /** How the fold of a stretch fails, if it does. */
+  failure(after: EventPosition, upTo: EventPosition): Promise<RefoldError | undefined>
+}
+
+function failingRange(fold: Fold, known: readonly EventPosition[]): FoldSearch {
+  const { connection } = fold.context
+  const failure = (after: EventPosition, upTo: EventPosition) => failureWithin(fold, known, after, upTo)
   return {
-    range: job.range,
-    async folds(after, upTo) {
-      const range = { from: after.index === LAST_INDEX ? after.commit : after.commit - 1, to: upTo.commit }
-      const all = eventsOf(fold, range, { system: true, skipped: known })
-      // Written out, since DuckDB makes a BETWEEN of two row comparisons and then refuses it.
-      const events =
-        `SELECT * EXCLUDE (_partition, _offset, _commit, _index, _ingested_at) FROM (${all}) ` +
-        `WHERE (_commit > ${after.commit} OR (_commit = ${after.commit} AND _index > ${after.index})) ` +
-        `AND (_commit < ${upTo.commit} OR (_commit = ${upTo.commit} AND _index <= ${upTo.index}))`
-      for (const part of partNames(stage)) {
-        try {
-          // Hashing makes DuckDB compute every column; a count could be answered without that.
-          await run(connection, `SELECT bit_xor(hash(COLUMNS(*))) FROM (${foldQuery(stage, part, events)})`)
-        } catch (error) {
-          if (error instanceof RefoldError && isEventsFault(error)) return false
-          throw error
-        }
-      }
-      return true
-    },
+    range: fold.job.range,
+    failure,
+    folds: async (after, upTo) => (await failure(after, upTo)) === undefined,
     async commits(range) {
       const all = eventsOf(fold, range, { system: true, skipped: known })
       const rows = await queryRows(connection, `SELECT DISTINCT _commit AS c FROM (${all}) ORDER BY c`)
@@ -204,6 +200,35 @@ function failingRange(fold: Fold, known: readonly EventPosition[]): FailingRange
       return rows.map((row) => Number(row['i']))
     },
   }
+}
+
+async function failureWithin(
+  fold: Fold,
+  known: readonly EventPosition[],
+  after: EventPosition,
+  upTo: EventPosition,
+): Promise<RefoldError | undefined> {
+  const { stage, context } = fold
+  const from = after.index === LAST_INDEX ? after.commit : after.commit - 1
+  const all = eventsOf(fold, { from, to: upTo.commit }, { system: true, skipped: known })
+  // Written out, since DuckDB makes a BETWEEN of two row comparisons and then refuses it.
+  const events =
+    `SELECT * EXCLUDE (_partition, _offset, _commit, _index, _ingested_at) FROM (${all}) ` +
+    `WHERE (_commit > ${after.commit} OR (_commit = ${after.commit} AND _index > ${after.index})) ` +
+    `AND (_commit < ${upTo.commit} OR (_commit = ${upTo.commit} AND _index <= ${upTo.index}))`
+  for (const part of partNames(stage)) {
+    try {
+      // Hashing makes DuckDB compute every column; a count could be answered without that.
+      await run(
+        context.connection,
+        `SELECT bit_xor(hash(COLUMNS(*))) FROM (${foldQuery(stage, part, events)})`,
+      )
+    } catch (error) {
+      if (error instanceof RefoldError && isEventsFault(error)) return error
+      throw error
+    }
+  }
+  return undefined
 }
 
 async function placeOf(fold: Fold, at: EventPosition): Promise<StallInfo['position']> {

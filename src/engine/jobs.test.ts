@@ -171,7 +171,14 @@ test('with onError skip exactly the events that fail are left out, and they are 
       const bad = batches.flatMap((batch, at) =>
         batch.flatMap((item, index) => (isBad(item) ? [{ commit: at + 1, index }] : [])),
       )
-      assert.deepEqual(folded.skipped, bad)
+      assert.deepEqual(
+        folded.skipped.map(({ commit, index }) => ({ commit, index })),
+        bad,
+      )
+      for (const { stream, partition, commit, index, message } of folded.skipped) {
+        assert.deepEqual([stream, partition], ['orders', (commit - 1 + index) % 4])
+        assert.match(message, /Conversion Error.*'not a number'/)
+      }
       const good = batches.flat().filter((item) => !isBad(item))
       assert.equal(folded.events, good.length)
       const expected = foldByHand(good)

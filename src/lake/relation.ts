@@ -69,11 +69,7 @@ export function hotRelation(
         `${options.ingestTime?.('c') ?? 'make_timestamp_ms(t)'} AS _ingested_at`,
       ]
     : []
-  const conditions = [
-    `${value} IS NOT NULL`,
-    ...rangeConditions('c', range),
-    ...skipConditions('c', 'i', options),
-  ]
+  const conditions = [`${value} IS NOT NULL`, ...filterConditions('c', 'i', range, options)]
   const lines = readLines(files, { ...eventColumns, [stream.name]: structOf(stream, selected) })
   const times = options.system && options.ingestTime === undefined
   return (
@@ -133,16 +129,24 @@ export function lakeRelation(
   options: RelationOptions = {},
 ): string {
   const selected = selectFields(stream, fields)
+  const skipped = options.skipped ?? []
   const groups = new Map<string, LakeFile[]>()
-  for (const file of files.filter((file) => file.rows > 0)) {
-    // Files that lie wholly within the range need no filter, and most do.
-    const inside = range === undefined || (file.from >= range.from && file.to <= range.to)
-    const key = JSON.stringify([inside, [...file.fields].sort()])
+  for (const file of files) {
+    if (file.rows === 0 || (range !== undefined && !overlaps(file, range))) continue
+    // Files that are read whole need no filter, and most are.
+    const inRange = range === undefined || (file.from >= range.from && file.to <= range.to)
+    const whole = inRange && !skipped.some(({ commit }) => commit > file.from && commit <= file.to)
+    const key = JSON.stringify([whole, [...file.fields].sort()])
     groups.set(key, [...(groups.get(key) ?? []), file])
   }
   const parts = [...groups].map(([key, group]) => {
-    const inside = (JSON.parse(key) as [boolean, unknown])[0]
-    return parquetRelation(selected, group, inside ? undefined : range, options)
+    const [whole] = JSON.parse(key) as [boolean, unknown]
+    return parquetRelation(
+      selected,
+      group,
+      options,
+      whole ? [] : filterConditions('_commit', '_index', range, options),
+    )
   })
   return parts.length === 0 ? emptyRelation(selected, options) : unionAll(parts)
 }
@@ -210,8 +214,8 @@ function structOf(stream: StreamDef, selected: readonly Field[]): string {
 function parquetRelation(
   selected: readonly Field[],
   files: readonly LakeFile[],
-  range: CommitRange | undefined,
   options: RelationOptions,
+  conditions: readonly string[],
 ): string {
   const present = new Set(files[0]?.fields)
   const columns = selected.map((field) => {
@@ -220,7 +224,6 @@ function parquetRelation(
     return `${typedField(`CAST(${raw} AS ${type})`, field, options)} AS ${quoteIdentifier(field.name)}`
   })
   const system = options.system ? systemColumns.map((column) => column.name) : []
-  const conditions = [...rangeConditions('_commit', range), ...skipConditions('_commit', '_index', options)]
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   // By name: a type that was widened later, or a field added within an object, differs between files.
   const union = files.length > 1 ? ', union_by_name = true' : ''
@@ -251,14 +254,21 @@ function selectFields(stream: StreamDef, fields: readonly string[] | 'all'): rea
   )
 }
 
-function rangeConditions(column: string, range: CommitRange | undefined): string[] {
-  return range === undefined ? [] : [`${column} > ${range.from}`, `${column} <= ${range.to}`]
+function filterConditions(
+  commit: string,
+  index: string,
+  range: CommitRange | undefined,
+  { skipped = [] }: RelationOptions,
+): string[] {
+  const positions = skipped.map((at) => `(${at.commit}, ${at.index})`).join(', ')
+  return [
+    ...rangeConditions(commit, range),
+    ...(positions === '' ? [] : [`(${commit}, ${index}) NOT IN (${positions})`]),
+  ]
 }
 
-function skipConditions(commit: string, index: string, options: RelationOptions): string[] {
-  const skipped = options.skipped ?? []
-  if (skipped.length === 0) return []
-  return [`(${commit}, ${index}) NOT IN (${skipped.map((at) => `(${at.commit}, ${at.index})`).join(', ')})`]
+function rangeConditions(column: string, range: CommitRange | undefined): string[] {
+  return range === undefined ? [] : [`${column} > ${range.from}`, `${column} <= ${range.to}`]
 }
 
 function unionAll(parts: readonly string[]): string {

@@ -368,6 +368,12 @@ test('a view is read with filters, order and limits; mistakes are named together
   assert.deepEqual(one.json.rows, [{ user_id: 'a b&c=ü', orders: 1, total: '1.50' }])
   const plus = await get('/v1/views/user_totals?where.user_id=a+b%26c=%C3%BC')
   assert.equal(plus.json.rows.length, 1)
+  await get('/v1/views/user_totals?USER_ID&where.total=')
+  assert.deepEqual((core.calls.at(-1)!.arguments[0] as { where: object }).where, {
+    __proto__: null,
+    USER_ID: null,
+    total: '',
+  })
   const bad = await get('/v1/views/user_totals?usr_id=1&limit=0&order=-totl&after=x&limit=5&user_id=%ff')
   assert.equal(bad.status, 400)
   assert.deepEqual(bad.json.error.details.mistakes.map((m: { parameter: string }) => m.parameter).sort(), [

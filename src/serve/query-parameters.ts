@@ -11,6 +11,7 @@ export class QueryParameters {
   readonly #values = new Map<string, string>()
   readonly #mistakes: { parameter: string; message: string; hint?: string }[] = []
   readonly #known = new Set<string>()
+  readonly #bare = new Set<string>()
 
   /** `text` is what follows the question mark. */
   constructor(text: string) {
@@ -23,7 +24,10 @@ export class QueryParameters {
       if (name === undefined || value === undefined) {
         this.mistake(name ?? pair, 'is not valid percent-encoding of UTF-8')
       } else if (this.#values.has(name)) this.mistake(name, 'is given twice')
-      else this.#values.set(name, value)
+      else {
+        this.#values.set(name, value)
+        if (equals < 0) this.#bare.add(name)
+      }
     }
   }
 
@@ -34,6 +38,11 @@ export class QueryParameters {
   text(name: string): string | undefined {
     this.#known.add(name)
     return this.#values.get(name)
+  }
+
+  /** Whether the name came without an equals sign. */
+  isBare(name: string): boolean {
+    return this.#bare.has(name)
   }
 
   /** A whole number within bounds. */

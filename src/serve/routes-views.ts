@@ -77,7 +77,7 @@ const readParameters: readonly ParameterDoc[] = [
     name: 'COLUMN',
     in: 'query',
     type: 'string',
-    text: 'Only rows whose column equals this value. Write `where.NAME` for a column named like a parameter.',
+    text: 'Only rows whose column equals this value; the name alone means NULL. Write `where.NAME` for a column named like a parameter.',
   },
   { name: 'limit', in: 'query', type: 'integer', text: 'At most so many rows. Default 100.' },
   {
@@ -94,7 +94,9 @@ const readParameters: readonly ParameterDoc[] = [
 interface KnownView {
   readonly name: string
   readonly version: string
-  readonly columns: ReadonlySet<string>
+  readonly columns: readonly string[]
+  /** SQL tells no names apart by case. */
+  readonly lowerColumns: ReadonlySet<string>
 }
 
 interface ViewIndex {
@@ -119,7 +121,8 @@ function createViewIndex(core: Core): ViewIndex {
 }
 
 function knownView({ name, version, columns }: ViewInfo): KnownView {
-  return { name, version, columns: new Set(columns.map((column) => column.name)) }
+  const names = columns.map((column) => column.name)
+  return { name, version, columns: names, lowerColumns: new Set(names.map((each) => each.toLowerCase())) }
 }
 
 function viewName(request: FastifyRequest): string {
@@ -145,7 +148,7 @@ async function readView(
   const read = readOptions(query, settings.timeoutMsMax)
   const version = query.text('version')
   const used = [...Object.keys(where), ...order.map((term) => term.column)]
-  if (!used.every((column) => view.columns.has(column))) view = index.refresh(name)
+  if (!used.every((column) => view.lowerColumns.has(column.toLowerCase()))) view = index.refresh(name)
   if (version === undefined) checkColumns(query, view, used)
   query.finish()
   const { signal, release } = answerSignal(reply)
@@ -172,8 +175,9 @@ function fullVersion(index: ViewIndex, view: KnownView, version: string): string
   return now.startsWith(version) ? now : version
 }
 
-function whereOf(query: QueryParameters): Record<string, string> {
-  const where: Record<string, string> = Object.create(null)
+/** Column → value. A name without an equals sign asks for NULL, one with nothing after it for the empty text. */
+function whereOf(query: QueryParameters): Record<string, string | null> {
+  const where: Record<string, string | null> = Object.create(null)
   for (const name of query.names()) {
     if (name === 'as_of' || name === 'as_reported_at') {
       query.text(name)
@@ -182,9 +186,9 @@ function whereOf(query: QueryParameters): Record<string, string> {
     }
     if (RESERVED.has(name)) continue
     const column = name.startsWith('where.') ? name.slice('where.'.length) : name
-    const value = query.text(name) ?? ''
+    const text = query.text(name) ?? ''
     if (column in where) query.mistake(name, `filters column "${column}" a second time`)
-    else where[column] = value
+    else where[column] = query.isBare(name) ? null : text
   }
   return where
 }
@@ -202,7 +206,7 @@ function orderOf(query: QueryParameters): { readonly column: string; readonly de
 
 function checkColumns(query: QueryParameters, view: KnownView, used: readonly string[]): void {
   for (const column of new Set(used)) {
-    if (column === '' || view.columns.has(column)) continue
+    if (column === '' || view.lowerColumns.has(column.toLowerCase())) continue
     const candidates = [...view.columns, ...RESERVED]
     query.mistake(column, `is no column of view "${view.name}"`, nearestHint(column, candidates))
   }

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProjectDef, ViewDef } from '../src/define/types.ts'
 import type { LogEvent, PreparedEvent } from '../src/log/types.ts'
 import type { FieldType } from '../src/model/schema.ts'
+import { type ServerCrashPoint, serverCrashPoints } from '../src/server/crash-point.ts'
 import {
   openServer,
   ProjectMistakes,
@@ -427,6 +428,56 @@ test('the log is read by cut, offset and time, over lake and hot log, and follow
     ids(followed),
     sent.map(({ id }) => id),
   )
+})
+
+/** The data folder as a kill -9 at this moment would leave it; the lock is the kernel's and goes with the process. */
+function copyOfData(name: string): string {
+  const data = join(folder, 'data')
+  const copy = join(folder, name)
+  const filter = (path: string) => !/lock\.(sqlite|pid)|-shm$/.test(path)
+  cpSync(data, copy, { recursive: true, filter })
+  return copy
+}
+
+test('a crash at every point of every publication loses and doubles nothing', async () => {
+  const copies = new Map<ServerCrashPoint, string>()
+  const changed = view('per_user', `${perUser.sql} HAVING count(*) > 0`)
+  await open(project({ views: [perUser, all] }), {
+    crash(point) {
+      if (!copies.has(point)) copies.set(point, copyOfData(`crash-${point}`))
+    },
+  })
+  await send(400, 1)
+  await server!.flush()
+  await send(300)
+  for (let round = 0; round < 9; round++) {
+    await send(1)
+    await server!.flush()
+  }
+  await server!.reload(project({ views: [changed, all] }))
+  const before = sent.length
+  await server!.close()
+  assert.deepEqual([...copies.keys()].sort(), [...serverCrashPoints].sort())
+  for (const [point, dataDir] of copies) {
+    await open(project({ dataDir }))
+    const { cut } = (await status()) as unknown as { cut: number }
+    await eventually(async () => {
+      const { views } = (await status()) as unknown as { views: { name: string; serving: boolean }[] }
+      return views.filter(({ serving }) => serving).length === 2
+    })
+    const events = await logged()
+    sent = sent.slice(0, before)
+    const kept = sent
+    sent = kept.slice(0, events.length)
+    assert.deepEqual(
+      events.map((event) => JSON.parse(event.json).id),
+      sent.map(({ id }) => id),
+      point,
+    )
+    assert.deepEqual(await actual(cut), expected(), point)
+    sent = kept
+    await server!.close()
+  }
 })
 
 test('all mistakes of a project come at once, and nothing is left held', async () => {

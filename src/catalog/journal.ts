@@ -41,6 +41,11 @@ export function appendCut(catalog: Catalog, cut: CommitSeq, what: string): void 
   )
 }
 
+/** The newest cut of which the journal knows that it was durable; 0 when it knows of none. */
+export function highestCut(catalog: Catalog): CommitSeq {
+  return Number(catalog.get('SELECT max(cut) AS cut FROM cuts')?.cut ?? 0)
+}
+
 /** The newest entries, oldest first. */
 export function cuts(catalog: Catalog, limit: number): readonly CutEntry[] {
   return catalog

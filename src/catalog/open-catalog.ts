@@ -47,6 +47,8 @@ export interface Catalog {
   /** The data folder; paths of files are stored relative to it, so that it can be moved. */
   readonly folder: string
   readonly clock: Clock
+  /** Grows with every transaction that committed: what was read at one revision holds while it lasts. */
+  readonly revision: number
   all(sql: string, ...values: SqlValue[]): SqlRow[]
   get(sql: string, ...values: SqlValue[]): SqlRow | undefined
   /** Returns how many rows changed. Only inside a transaction. */
@@ -70,9 +72,13 @@ export function openCatalog(path: string, options: CatalogOptions = {}): Catalog
     return statement
   }
   let inside = false
+  let revision = 0
   const catalog: Catalog = {
     folder: dirname(path),
     clock,
+    get revision() {
+      return revision
+    },
     all: (sql, ...values) => guard(path, () => prepare(sql).all(...values) as SqlRow[]),
     get: (sql, ...values) => guard(path, () => prepare(sql).get(...values) as SqlRow | undefined),
     run: (sql, ...values) => guard(path, () => Number(prepare(sql).run(...values).changes)),
@@ -87,6 +93,7 @@ export function openCatalog(path: string, options: CatalogOptions = {}): Catalog
         result = body()
         crash(`${kind}:written`)
         guard(path, () => database.exec('COMMIT'))
+        revision++
       } catch (error) {
         if (database.isTransaction) database.exec('ROLLBACK')
         throw error

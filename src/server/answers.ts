@@ -3,7 +3,7 @@
  * of its own. A read waits for the cut that its reader names, and for an engine that restarts, up to one deadline.
  */
 
-import { readVersion, serving } from '../catalog/versions.ts'
+import { readVersion, type Serving, serving } from '../catalog/versions.ts'
 import type { ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
 import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -17,6 +17,7 @@ export class Answers {
   readonly #timeoutMs: number
   /** Streams that a version reads; a version never changes. */
   readonly #streamsOf = new Map<string, readonly string[]>()
+  #serving: { readonly revision: number; readonly pointers: Serving } | undefined
 
   constructor(context: ServerContext, statementTimeoutMs: number) {
     this.#context = context
@@ -64,7 +65,7 @@ export class Answers {
 
   #checkView(view: string): void {
     const { catalog } = this.#context
-    const pointers = serving(catalog)
+    const pointers = this.#pointers()
     if (pointers[view] !== undefined) return
     const building = catalog.get(
       `SELECT state, reason FROM versions WHERE view = ? AND state IN ('building', 'failed')
@@ -82,8 +83,8 @@ export class Answers {
   }
 
   async #reachView(view: string, cut: CommitSeq, deadline: number, signal?: AbortSignal): Promise<void> {
-    const { supervisor, catalog } = this.#context
-    const progress = () => supervisor.viewProgress(view, serving(catalog)[view] ?? '')
+    const { supervisor } = this.#context
+    const progress = () => supervisor.viewProgress(view, this.#pointers()[view] ?? '')
     const there = await supervisor.until(
       () => (progress()?.cut ?? -1) >= cut || isStalled(progress()),
       deadline,
@@ -113,6 +114,15 @@ export class Answers {
     }
     const lagMs = history.lagMs(cut, clock.nowMs())
     return { columns, json, count, truncated, cut, versions, stalled, watermarks, lagMs }
+  }
+
+  /** Which versions answer; asked of the catalog once for each of its revisions. */
+  #pointers(): Serving {
+    const { catalog } = this.#context
+    if (this.#serving?.revision !== catalog.revision) {
+      this.#serving = { revision: catalog.revision, pointers: serving(catalog) }
+    }
+    return this.#serving.pointers
   }
 
   #streams(view: string, version: string): readonly string[] {

@@ -14,9 +14,11 @@ import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../std/logger.ts'
 import type { Serial } from '../std/serial.ts'
 import type { CommitHistory } from './commit-history.ts'
+import type { ServerCrashPoint } from './crash-point.ts'
 import type { DataFolder } from './data-folder.ts'
 import type { EngineSupervisor } from './engine-supervisor.ts'
 import type { LakeEvents } from './lake-events.ts'
+import type { SkipLedger } from './skip-ledger.ts'
 import type { SourcePins } from './source-pins.ts'
 
 export type RunJob = <K extends Job['kind']>(
@@ -33,13 +35,16 @@ export interface ServerContext {
   readonly reader: LogReader
   readonly history: CommitHistory
   readonly pins: SourcePins
+  readonly skips: SkipLedger
   readonly lakeEvents: LakeEvents
   readonly supervisor: EngineSupervisor
   readonly publications: Serial
   /** Runs a job in a worker process; few at a time, the others wait. */
   readonly runJob: RunJob
-  readonly sealPolicy: SealPolicy
+  sealPolicy(): SealPolicy
   readonly segmentPolicy: SegmentPolicy
+  /** Called at every crash point; in production it does nothing. */
+  crash(point: ServerCrashPoint): void
   streams(): readonly StreamDef[]
   /** True from the beginning of the server's end: background work stops at its next step. */
   closing(): boolean

@@ -11,7 +11,7 @@ import { latestStreams } from '../catalog/streams.ts'
 import { publishFile } from '../lake/publish-file.ts'
 import type { LakeFile } from '../lake/types.ts'
 import type { SegmentInfo } from '../log/types.ts'
-import type { CommitRange } from '../model/cut.ts'
+import type { CommitRange, CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { segmentsToMove } from '../run/kappa.ts'
 import { randomSeed } from '../std/random.ts'
@@ -22,6 +22,8 @@ const REST_MS = 5_000
 export class LakeMoving {
   readonly #context: ServerContext
   #moving: Promise<void> | undefined
+  /** Deletions wait for readers, moves do not wait for deletions. */
+  #drops: Promise<void> = Promise.resolve()
   #restUntilMs = 0
 
   constructor(context: ServerContext) {
@@ -46,10 +48,24 @@ export class LakeMoving {
     await this.#context.log.roll()
     const closed = this.#closed()
     if (closed.length > 0) await this.#move(closed)
+    await this.#drops
   }
 
   async settled(): Promise<void> {
     await this.#moving
+    await this.#drops
+  }
+
+  async #dropWhenFree(through: CommitSeq, swapped: Promise<void>): Promise<void> {
+    try {
+      await swapped
+      await this.#context.pins.quiesce()
+      await this.#context.log.drop(through)
+      this.#context.crash('lake.dropped')
+    } catch (error) {
+      // The segments stay listed by the log; they go with the next move, or at the next start.
+      this.#rest(error)
+    }
   }
 
   async #step(): Promise<void> {
@@ -70,7 +86,7 @@ export class LakeMoving {
   }
 
   async #move(segments: readonly SegmentInfo[]): Promise<void> {
-    const { catalog, log, folder, logger } = this.#context
+    const { catalog, folder, logger } = this.#context
     const from = lakeManifest(catalog).through
     const to = segments.at(-1)?.last ?? from
     const range = { from, to }
@@ -85,18 +101,19 @@ export class LakeMoving {
     const { manifest } = await this.#context.runJob(job)
     const deadLetters = await this.#deadLetters(range)
     const told = await this.#context.publications.run(async () => {
+      this.#context.crash('lake.staged')
       const files: LakeFile[] = []
       for (const file of manifest.files) {
         const path = finalPath(this.#context, file)
         await publishFile(file.path, path)
         files.push({ ...file, path })
       }
+      this.#context.crash('lake.renamed')
       publishLake(catalog, { files, through: to, deadLetters })
+      this.#context.crash('lake.published')
       return { swapped: this.#tellEngine() }
     })
-    await told.swapped
-    await this.#context.pins.quiesce()
-    await log.drop(to)
+    this.#drops = this.#drops.then(() => this.#dropWhenFree(to, told.swapped))
     logger.debug('moved to the lake', { from, to, files: manifest.files.length })
   }
 

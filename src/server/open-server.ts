@@ -6,7 +6,7 @@
  * then the engine, which is given only what those two say, and last the HTTP surface.
  */
 
-import { cuts, recordAudit, recordCut } from '../catalog/journal.ts'
+import { highestCut, recordAudit, recordCut } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
 import { readMeta, setMeta } from '../catalog/meta.ts'
 import { latestStreams, recordStreams } from '../catalog/streams.ts'
@@ -30,6 +30,7 @@ import { refoldBadSlices } from './bad-slices.ts'
 import { CommitHistory, loadHistory } from './commit-history.ts'
 import type { ServerContext } from './context.ts'
 import { createCore } from './core-of-server.ts'
+import type { ServerCrashPoint } from './crash-point.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
@@ -38,7 +39,7 @@ import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { planViews } from './plan-views.ts'
 import { Sealing } from './sealing.ts'
-import { recordReportedSkips } from './skips.ts'
+import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
 import { streamMistakes } from './stream-changes.ts'
 import { ViewVersions } from './view-versions.ts'
@@ -49,6 +50,8 @@ export interface ServerOptions {
   readonly files?: Files
   /** Leave out to start an engine process; tests give one of their own. */
   readonly startEngine?: () => LiveEngine
+  /** For tests: told of each crash point. */
+  readonly crash?: (point: ServerCrashPoint) => void
   /** False: no HTTP surface, only the core. */
   readonly http?: boolean
   /** Overrides parts of the policy by which the log moves to the lake. */
@@ -124,7 +127,6 @@ async function openLog(
     dedupeSeed = randomSeed()
     setMeta(catalog, 'dedupe-seed', dedupeSeed)
   }
-  const journaled = Math.max(cuts(catalog, 1).at(-1)?.cut ?? 0, Number(readMeta(catalog, 'log-cut') ?? 0))
   const policy = { ...segmentPolicy, ...options.segments }
   return await openCommitLog({
     dir: folder.log,
@@ -137,7 +139,7 @@ async function openLog(
       segmentBytes: policy.rollBytes,
       segmentAgeMs: policy.rollAgeMs,
     },
-    journaled,
+    journaled: highestCut(catalog),
     lakeThrough: lakeManifest(catalog).through,
     dedupeSeed,
   })
@@ -156,6 +158,7 @@ class Server implements RunningServer {
   readonly #workers = new Semaphore(WORKERS)
   readonly #stopWork = new AbortController()
   readonly #timers = new Set<() => void>()
+  readonly #reloads = new Serial()
   #project: ProjectDef
   #advancing = false
   #journaled: number
@@ -178,7 +181,7 @@ class Server implements RunningServer {
       onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
       onProgress: (progress) => {
         this.#meters.add(progress)
-        recordReportedSkips(this.#context, progress)
+        this.#context.skips.take(progress)
       },
       onStarted: (engine) => engine.advance(log.manifest()),
     })
@@ -191,12 +194,14 @@ class Server implements RunningServer {
       reader: log.reader,
       history: new CommitHistory(),
       pins,
+      skips: new SkipLedger(folder.catalog, logger),
       lakeEvents: new LakeEvents(folder.scratch),
       supervisor: this.#supervisor,
       publications,
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
-      sealPolicy: project.seal,
+      sealPolicy: () => this.#project.seal,
       segmentPolicy: { ...segmentPolicy, ...options.segments },
+      crash: options.crash ?? (() => {}),
       streams: () => this.#project.streams,
       closing: () => this.#stopWork.signal.aborted,
     }
@@ -242,7 +247,11 @@ class Server implements RunningServer {
     return this.#supervisor.running?.engine.pid
   }
 
-  async reload(project: ProjectDef): Promise<void> {
+  reload(project: ProjectDef): Promise<void> {
+    return this.#reloads.run(() => this.#reload(project))
+  }
+
+  async #reload(project: ProjectDef): Promise<void> {
     const { folder, log, catalog } = this.#context
     if (project.dataDir !== this.#project.dataDir) {
       throw new RefoldError('INTERNAL', 'a running server cannot move to another data folder')

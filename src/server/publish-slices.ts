@@ -38,17 +38,17 @@ export async function publishStagedSlices(
 ): Promise<boolean> {
   const { view, version, staged, replaced } = publication
   const outcome = await context.publications.run(async () => {
-    if (!stillWanted(context, publication)) {
-      for (const slice of staged) rmSync(slice.path, { force: true })
-      return undefined
-    }
+    if (!stillWanted(context, publication)) return undefined
+    context.crash('slices.staged')
     const sealed = publication.sealed ?? sealedCut(context.catalog, view, version) ?? 0
+    context.skips.write()
     const published: SliceInfo[] = []
     for (const slice of staged) {
       const path = finalPath(context, slice)
       await publishFile(slice.path, path)
       published.push({ ...slice, path })
     }
+    context.crash('slices.renamed')
     publishInCatalog(context.catalog, {
       view,
       version,
@@ -57,6 +57,7 @@ export async function publishStagedSlices(
       replaced: replaced.map((slice) => slice.path),
       added: published,
     })
+    context.crash('slices.published')
     const running = context.supervisor.running
     const slices = slicesOf(context.catalog, view, version)
     const told =
@@ -66,9 +67,13 @@ export async function publishStagedSlices(
     // The message is on its way, in order; waiting for readers to let go of old slices must not hold up others.
     return { told: told.catch((error: unknown) => ignoreEnded(error)) }
   })
-  if (outcome === undefined) return false
+  if (outcome === undefined) {
+    for (const slice of staged) rmSync(slice.path, { force: true })
+    return false
+  }
   await outcome.told
   for (const slice of replaced) rmSync(slice.path, { force: true })
+  context.crash('slices.replaced-deleted')
   return true
 }
 

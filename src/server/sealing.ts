@@ -51,7 +51,7 @@ export class Sealing {
     const { history, catalog, clock, sealPolicy } = this.#context
     const sealed = sealedCut(catalog, view.view, view.version)
     if (sealed === undefined) return false
-    return shouldSeal(sealPolicy, {
+    return shouldSeal(sealPolicy(), {
       rows: view.tailRows,
       bytes: history.bytesAfter(sealed),
       ageMs: history.lagMs(sealed, clock.nowMs()),

@@ -98,6 +98,7 @@ export class ViewVersions {
       this.#deleteSlices(wanted.view, wanted.version)
     }
     addVersion(catalog, wanted)
+    this.#context.crash('version.recorded')
   }
 
   /** Ends versions that the project does not ask for, except those that answer until their successor is live. */
@@ -139,6 +140,7 @@ export class ViewVersions {
       while (!stop.signal.aborted && !this.#context.closing()) {
         try {
           await this.#foldHistory(wanted, build)
+          this.#context.crash('version.folded')
           if (await this.#cutOver(wanted, stop.signal)) return
         } catch (error) {
           if (await this.#failed(wanted, error)) return
@@ -233,12 +235,14 @@ export class ViewVersions {
     if (supervisor.viewProgress(view, version) === undefined) {
       await running.engine.addVersion(engineViewOf(catalog, row))
     }
+    this.#context.crash('version.added')
     const before = serving(catalog)[view]
     const moved = await publications.run(async () => {
       // Another engine would not hold the version: everything is done again with that one.
       if (supervisor.running !== running || signal.aborted) return false
       const cut = supervisor.viewProgress(view, version)?.cut ?? supervisor.progress?.cut ?? row.sealed
       moveServing(catalog, { [view]: version }, cut)
+      this.#context.crash('version.moved')
       await running.engine.setServing(serving(catalog)).catch(() => {})
       return true
     })
@@ -255,6 +259,7 @@ export class ViewVersions {
       await supervisor.running?.engine.removeVersion(view, version).catch(() => {})
     }
     await this.#context.publications.run(async () => this.#deleteSlices(view, version))
+    this.#context.crash('version.let-go')
   }
 
   #deleteSlices(view: string, version: VersionId): void {

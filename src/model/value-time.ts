@@ -12,7 +12,7 @@ export function canonicalTimestamp(text: string, offset: boolean): string | unde
   const match = timestampPattern.exec(text)
   if (match === null) return undefined
   const [, date = '', hour = '', minute = '', second = '00', digits = '', zone = ''] = match
-  if (!isDate(date) || hour > '23' || minute > '59' || second > '59') return undefined
+  if (!isDayOf(date) || hour > '23' || minute > '59' || second > '59') return undefined
   const fraction = digits.replace(/0+$/, '')
   if (fraction.length > 6) return undefined
   const tail = fraction === '' ? 'Z' : `.${fraction}Z`
@@ -41,8 +41,12 @@ const timestampPattern = /^(\d{4}-\d{2}-\d{2})T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\
 
 /** Whether a text is a date `YYYY-MM-DD` that exists, in the years 0001 to 9999. */
 export function isDate(text: string): boolean {
-  if (text.length !== 10 || !/^\d{4}-\d{2}-\d{2}$/.test(text)) return false
-  return isDay(Number(text.slice(0, 4)), Number(text.slice(5, 7)), Number(text.slice(8, 10)))
+  return text.length === 10 && /^\d{4}-\d{2}-\d{2}$/.test(text) && isDayOf(text)
+}
+
+function isDayOf(text: string): boolean {
+  const year = twoDigits(text, 0) * 100 + twoDigits(text, 2)
+  return isDay(year, twoDigits(text, 5), twoDigits(text, 8))
 }
 
 export function isDay(year: number, month: number, day: number): boolean {

@@ -48,7 +48,7 @@ function checkExpression(node: SqlNode, rules: FunctionRules, mistakes: Mistakes
         code: 'VIEW_UNSUPPORTED',
         message: `a view has no parameters, but uses $${textOf(node.identifier)}`,
         hint: 'Write the value itself, or filter when you read the view.',
-        at: node,
+        at: mistakes.placeOf(`$${textOf(node.identifier)}`) ?? mistakes.placeOf('?') ?? node,
       })
       return false
     case 'COLLATE':

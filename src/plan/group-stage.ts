@@ -223,7 +223,7 @@ export async function parseTypes(
   types: readonly string[],
   syntax: SqlSyntax,
 ): Promise<ReadonlyMap<string, unknown>> {
-  const names = [...new Set([...types, 'HUGEINT'])]
+  const names = [...new Set([...types, 'HUGEINT'])].filter((type) => !hasUnnamedStruct(type))
   const parsed = await syntax.parse(`SELECT ${names.map((name) => `CAST(NULL AS ${name})`).join(', ')}`)
   if (!parsed.ok) throw new Error(`types do not parse: ${parsed.message}`)
   const select = must(nodeOf(parsed.statements[0]?.node), 'a SELECT was parsed')

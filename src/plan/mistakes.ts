@@ -29,6 +29,16 @@ export class Mistakes {
     return this.#errors.length > 0
   }
 
+  get count(): number {
+    return this.#errors.length
+  }
+
+  /** Where a text first stands in the SQL, for nodes that DuckDB gives no place. */
+  placeOf(text: string): number | undefined {
+    const index = this.#sql.indexOf(text)
+    return index < 0 ? undefined : index
+  }
+
   /** In the order of the text; the same sentence at the same place once. */
   get errors(): readonly RefoldError[] {
     const seen = new Set<string>()

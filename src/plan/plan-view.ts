@@ -8,7 +8,7 @@
 
 import type { ErrorPlace, RefoldError } from '../model/errors.ts'
 import { type StreamDef, sqlType } from '../model/schema.ts'
-import { must } from '../std/assert.ts'
+import { AssertionError, must } from '../std/assert.ts'
 import { checkExpressions } from './check-expressions.ts'
 import { placeOfDuckDbError } from './duckdb-error-place.ts'
 import { FunctionRules } from './function-rules.ts'
@@ -40,9 +40,19 @@ export type PlanResult =
 
 export async function planView(request: PlanRequest): Promise<PlanResult> {
   const mistakes = new Mistakes(request.sql, request.place)
-  const planned = await plan(request, mistakes)
+  const planned = await plan(request, mistakes).catch((error: unknown) => doubt(request, error, mistakes))
   if (mistakes.found || planned === undefined) return { ok: false, mistakes: mistakes.errors }
   return { ok: true, ...planned }
+}
+
+/** A form that the planner does not understand after all is refused, never folded in some way. */
+function doubt(request: PlanRequest, error: unknown, mistakes: Mistakes): undefined {
+  if (error instanceof AssertionError) throw error
+  mistakes.add({
+    code: 'VIEW_UNSUPPORTED',
+    message: `the SQL of view "${request.name}" has a form that cannot be folded: ${firstSentence(error)}`,
+  })
+  return undefined
 }
 
 async function plan(
@@ -123,6 +133,8 @@ async function planLinks(
   tools: PlanTools,
 ): Promise<readonly PlannedLink[] | undefined> {
   const whole = await describeWhole(request, chain)
+  // What was refused already may make DuckDB speak of something else.
+  const binds = whole.ok && !tools.mistakes.found
   const planned: PlannedLink[] = []
   let below: { readonly title: string; readonly columns: readonly Column[] } = {
     title: `stream "${chain.stream.name}"`,
@@ -131,7 +143,7 @@ async function planLinks(
   for (const [index, link] of chain.links.entries()) {
     const isTop = index === chain.links.length - 1
     const source = sourceOf(link, below)
-    const one = await planLink(link, source, isTop, tools, whole.ok)
+    const one = await planLink(link, source, isTop, tools, binds)
     if (one === undefined) break
     planned.push(isTop && whole.ok ? { ...one, outputs: whole.columns } : one)
     const next = chain.links[index + 1]

@@ -59,12 +59,14 @@ export async function planLink(
   /** Whether DuckDB accepts the whole statement; without that the columns are not asked for. */
   binds: boolean,
 ): Promise<PlannedLink | undefined> {
+  const before = tools.mistakes.count
   const items = await expandStars(nodesOf(link.select.select_list), source, tools)
   if (items === undefined) return undefined
   const context = { source, mistakes: tools.mistakes, isAggregate: tools.isAggregate }
   const resolved = resolveSelect(link.select, items, context)
-  if (!binds) return undefined
-  const outputs = await describeLink(link, source, isTop, tools)
+  if (tools.mistakes.count > before) return undefined
+  const outputs = binds ? await describeLink(link, source, isTop, tools) : guessOutputs(items)
+  if (outputs === undefined) return undefined
   if (outputs.length !== items.length) {
     tools.mistakes.add({
       code: 'VIEW_UNSUPPORTED',
@@ -161,6 +163,12 @@ async function describeLink(
   return tools.syntax.describe(isTop ? sql : `SELECT * FROM (${sql})`, sourceRelation(source))
 }
 
+/** Names of the columns as far as they can be told without DuckDB: so that more mistakes are found in one go. */
+function guessOutputs(items: readonly SqlNode[]): readonly Column[] | undefined {
+  const names = items.map((item) => textOf(item.alias) || columnNames(item)?.at(-1) || '')
+  return names.includes('') ? undefined : names.map((name) => ({ name, type: 'VARCHAR' }))
+}
+
 /** The select list with every star replaced by the columns it stands for; undefined after a mistake. */
 async function expandStars(
   items: readonly SqlNode[],
@@ -226,7 +234,7 @@ function starColumn(star: SqlNode, name: string): SqlNode {
 /** What DuckDB says, without its class of error and without the lines that show the place. */
 export function firstSentence(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error)
-  return (text.split('\n\n')[0] ?? text)
+  return (text.split('\n')[0] ?? text)
     .replace(/^\w+ Error: /, '')
     .replaceAll(/\s+/g, ' ')
     .trim()

@@ -178,8 +178,11 @@ function resolve(
   const names = columnNames(node)
   if (names !== undefined) {
     if (lambdaNames.has(names[0]!.toLowerCase())) return node
-    return { ...resolveColumn(node, names, context, scope), alias: node.alias ?? '' }
+    const place = node.query_location === undefined ? {} : { query_location: node.query_location }
+    return { ...resolveColumn(node, names, context, scope), alias: node.alias ?? '', ...place }
   }
+  // Subqueries and windows are refused already; their names are another matter.
+  if (node.class === 'SUBQUERY' || node.class === 'WINDOW') return node
   const inner = context.isAggregate(node) && !scope.aliasInAggregate ? { ...scope, aliases: [] } : scope
   const takesLambda = lambdaFunctions.has(functionName(node) ?? '')
   if (!takesLambda) return rewriteChildren(node, (child) => resolve(child, context, inner, lambdaNames))

@@ -1,6 +1,7 @@
 /**
- * The reference of the HTTP API: its examples are run in order, over a socket, against a core in memory; every route
- * and parameter of the server is in it, and every error code it names exists. `"…"` in an answer stands for any value.
+ * The reference of the HTTP API: its examples are run in order against a real server with the page's own project;
+ * every route and parameter of the server is in it, and every error code it names exists. In an answer `"…"` stands
+ * for any value, and as a name for any more fields.
  */
 
 import assert from 'node:assert/strict'
@@ -8,13 +9,16 @@ import { test } from 'node:test'
 import { errorTable } from '../src/model/errors.ts'
 import { createHttpServer } from '../src/serve/http-server.ts'
 import { createFakeCore } from './support/fake-core.ts'
+import { ServerProcess } from './support/server-process.ts'
 import { read } from './support/source-files.ts'
 
 const page = read('docs/http-api.md')
 
 test('each example gives the answer that stands under it', async (t) => {
-  const server = await createHttpServer(createFakeCore(), { host: '127.0.0.1', port: 0 })
-  t.after(() => server.close())
+  const config = /```ts\n([\s\S]*?)```/.exec(page)?.[1] ?? ''
+  const server = await ServerProcess.create(config.replace(/\}\)\s*$/, ', server: { port: PORT } })'))
+  t.after(() => server.dispose())
+  await server.start()
   const examples = [...page.matchAll(/```http\n([\s\S]*?)```\n\n```answer\n(\d+)\n([\s\S]*?)```/g)]
   assert.equal(examples.length, page.match(/```http\n/g)?.length, 'a request without an answer')
   assert.ok(examples.length >= 15)
@@ -40,18 +44,18 @@ test('each example gives the answer that stands under it', async (t) => {
   }
 })
 
-/** The answer with `…` wherever the page has it. */
+/** The answer with `…` wherever the page has it, and without the fields that the page leaves out. */
 function masked(answer: unknown, page: unknown): unknown {
   if (page === '…' && answer !== undefined) return '…'
   if (Array.isArray(answer) && Array.isArray(page)) return answer.map((each, at) => masked(each, page[at]))
   if (typeof answer !== 'object' || answer === null || typeof page !== 'object' || page === null)
     return answer
-  return Object.fromEntries(
-    Object.entries(answer).map(([name, value]) => [
-      name,
-      masked(value, (page as Record<string, unknown>)[name]),
-    ]),
-  )
+  const wanted = page as Record<string, unknown>
+  const shown = Object.entries(answer).filter(([name]) => !('…' in wanted) || name in wanted)
+  return {
+    ...Object.fromEntries(shown.map(([name, value]) => [name, masked(value, wanted[name])])),
+    ...('…' in wanted ? { '…': '…' } : {}),
+  }
 }
 
 test('every route and parameter of the server is in the page, and no other route', async (t) => {

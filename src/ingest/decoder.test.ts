@@ -51,6 +51,8 @@ test('of a key that comes twice the last one counts', () => {
   const decoder = compileDecoder(streamOf([field('a', long)]))
   assert.equal(json(decoder.decode('{"a":1,"a":2}')), '{"a":2}')
   assert.equal(json(decoder.decode('{"x":1,"a":2}')), '{"a":2}')
+  const optional = compileDecoder(streamOf([field('a', long, { optional: true })]))
+  assert.equal(json(optional.decode('{"a":1,"a":2}')), '{"a":2}')
 })
 
 test('names that every object has are fields like others', () => {
@@ -90,6 +92,7 @@ const values: readonly (readonly [FieldType, string, string])[] = [
   [{ kind: 'integer', bits: 64 }, '"5"', 'EVENT_FIELD_TYPE'],
   [{ kind: 'integer', bits: 32 }, '2147483648', 'EVENT_FIELD_RANGE'],
   [{ kind: 'integer', bits: 32, minimum: '0' }, '-1', 'EVENT_FIELD_RANGE'],
+  [{ kind: 'integer', bits: 64, maximum: '9007199254740992' }, '9007199254740993', 'EVENT_FIELD_RANGE'],
   [{ kind: 'integer', bits: 64, multipleOf: '5' }, '12', 'EVENT_FIELD_RANGE'],
   [{ kind: 'integer', bits: 64, values: ['1', '2'] }, '3', 'EVENT_FIELD_VALUE'],
   [{ kind: 'double' }, '0.10000000000000000555', '0.1'],

@@ -36,6 +36,7 @@ export async function sendNdjson<Item>(reply: FastifyReply, options: NdjsonOptio
   const end = createEnd(signal)
   try {
     const first = iterator.next()
+    first.catch(() => {})
     await end.race(Promise.race([first, delay(clock, FIRST_ITEM_MS)]))
     if (signal.aborted) throw new RefoldError('SERVER_STOPPING', 'the server stops or the reader went away')
     reply.hijack()
@@ -60,7 +61,7 @@ async function pump<Item>(
   end: End,
   options: NdjsonOptions<Item>,
 ): Promise<void> {
-  const writer = createWriter(response, end, options)
+  const writer = createWriter(response, createEnd(options.signal), options)
   try {
     let result = await end.race(first)
     while (result !== undefined && result.done !== true) {
@@ -125,7 +126,7 @@ function createWriter<Item>(
   }
 }
 
-/** The end of an answer as something to wait for beside something else. */
+/** The end of an answer as something to wait for beside one other thing at a time. */
 interface End {
   /** The promise's result, or undefined as soon as the answer ends. */
   race<T>(promise: Promise<T>): Promise<T | undefined>
@@ -133,18 +134,14 @@ interface End {
 
 /** One listener for the whole answer: racing each item against one promise would keep every item in memory. */
 function createEnd(signal: AbortSignal): End {
-  const waiting = new Set<() => void>()
-  signal.addEventListener('abort', () => {
-    for (const wake of waiting) wake()
-  })
+  let wake: (() => void) | undefined
+  signal.addEventListener('abort', () => wake?.())
   return {
-    race(promise) {
-      promise.catch(() => {})
-      if (signal.aborted) return Promise.resolve(undefined)
-      return new Promise((resolve, reject) => {
-        const wake = () => resolve(undefined)
-        waiting.add(wake)
-        promise.then(resolve, reject).finally(() => waiting.delete(wake))
+    race<T>(promise: Promise<T>) {
+      return new Promise<T | undefined>((resolve, reject) => {
+        wake = () => resolve(undefined)
+        promise.then(resolve, reject)
+        if (signal.aborted) wake()
       })
     },
   }

@@ -4,7 +4,7 @@
  */
 
 import type { FieldType, IntegerType, ObjectType } from '../model/schema.ts'
-import { stringCheck } from '../model/value-checks.ts'
+import { numberCheck, stringCheck } from '../model/value-checks.ts'
 import { daysSinceEpoch, isDay, twoDigits } from '../model/value-time.ts'
 
 export interface ScanState {
@@ -33,7 +33,7 @@ export function scanOf(type: FieldType, scanObject: (type: ObjectType) => Scan):
     case 'integer':
       return integerScan(type)
     case 'double':
-      return isPlainDouble(type) ? scanDouble : giveUp
+      return doubleScan(type)
     case 'decimal':
       return decimalScan(type.precision, type.scale)
     case 'timestamp':
@@ -41,7 +41,7 @@ export function scanOf(type: FieldType, scanObject: (type: ObjectType) => Scan):
     case 'date':
       return scanDate
     case 'uuid':
-      return type.version === undefined ? scanUuid : giveUp
+      return uuidScan(type.version)
     case 'array':
       return arrayScan(type, scanOf(type.element, scanObject))
     case 'object':
@@ -92,8 +92,13 @@ function integerScan(type: IntegerType): Scan {
   }
 }
 
-function isPlainDouble(type: Extract<FieldType, { kind: 'double' }>): boolean {
-  return Object.keys(type).length === 1
+function doubleScan(type: Extract<FieldType, { kind: 'double' }>): Scan {
+  if (Object.keys(type).length === 1) return scanDouble
+  const faultOf = numberCheck(type)
+  return (text, position) => {
+    const end = scanDouble(text, position)
+    return end < 0 || faultOf(Number(text.slice(position, end))) !== undefined ? -1 : end
+  }
 }
 
 /** Up to 15 digits without an exponent and without needless zeros print as they stand. */
@@ -197,6 +202,14 @@ function scanDay(text: string, position: number): number {
   const month = twoDigits(text, position + 6)
   const day = twoDigits(text, position + 9)
   return isDay(year, month, day) ? daysSinceEpoch(year, month, day) : Number.NaN
+}
+
+function uuidScan(version: number | undefined): Scan {
+  if (version === undefined) return scanUuid
+  return (text, position) => {
+    const end = scanUuid(text, position)
+    return end < 0 || text.charCodeAt(position + 15) !== 48 + version ? -1 : end
+  }
 }
 
 function scanUuid(text: string, position: number): number {

@@ -250,6 +250,13 @@ test('the fast way and the general way give the same for any text', () => {
       field('y', { kind: 'date' }, { optional: true }),
       field('u', { kind: 'uuid' }, { optional: true }),
       field('b', { kind: 'boolean' }, { optional: true }),
+      field('g', { kind: 'double', minimum: -5, exclusiveMaximum: 100 }, { optional: true }),
+      field('v', { kind: 'uuid', version: 4 }, { optional: true }),
+      field(
+        'k',
+        { kind: 'integer', bits: 64, minimum: '-9', maximum: '9007199254740991' },
+        { optional: true },
+      ),
       field('a', { kind: 'array', element: money, elementNullable: true }, { optional: true }),
       field(
         'o',
@@ -305,6 +312,7 @@ function eventTexts(names: readonly string[]): fc.Arbitrary<string> {
       t: quoted(times),
       y: quoted(times),
       u: quoted(fc.uuid()),
+      v: quoted(fc.uuid()),
       b: fc.constantFrom('true', 'false'),
     }
     const usual = likely[name] ?? fc.oneof(numerals, quoted(numerals))

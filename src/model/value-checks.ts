@@ -121,7 +121,10 @@ export function numberWriter(type: Extract<FieldType, { kind: 'double' }>, slot:
   }
 }
 
-function numberCheck(type: Extract<FieldType, { kind: 'double' }>): (value: number) => string | undefined {
+/** What is wrong with a number of this type, as the end of a sentence; undefined when nothing is. */
+export function numberCheck(
+  type: Extract<FieldType, { kind: 'double' }>,
+): (value: number) => string | undefined {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum, multipleOf } = type
   return (value) => {
     if (!Number.isFinite(value)) return 'is not within the range of a double'

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { RefoldError } from '../model/errors.ts'
 import { defaultIngestLimits } from '../model/limits.ts'
 import type { StreamDef } from '../model/schema.ts'
 import { createRequestReader } from './request.ts'
@@ -52,6 +53,32 @@ test('an array and lines give the same request, good and bad events alike', asyn
         )
       },
     ),
+  )
+})
+
+test('whatever bytes come, each event is good or rejected, and counted once', async () => {
+  const piece = fc.oneof(
+    fc
+      .constantFrom('{"n":1}', '{"n":1', '\n', '\r\n', ' ', '[', ']', ',', '"', '{', '}', '\\', '\ufeff')
+      .map((text) => Buffer.from(text)),
+    fc.uint8Array({ maxLength: 4 }).map((bytes) => Buffer.from(bytes)),
+  )
+  const limits = { ...defaultIngestLimits, eventBytes: 40, depth: 4 }
+  await fc.assert(
+    fc.asyncProperty(fc.array(piece, { maxLength: 30 }), fc.boolean(), async (pieces, lines) => {
+      const options = lines ? { contentType: 'application/x-ndjson' } : {}
+      const reader = createRequestReader(stream, limits)
+      try {
+        const { events, deadLetters } = await reader.prepare(Buffer.concat(pieces), options)
+        const indexes = [...events, ...deadLetters].map((each) => each.index).sort((a, b) => a - b)
+        assert.deepEqual(indexes, Array.from(indexes.keys()))
+        assert.ok(indexes.length > 0)
+      } catch (error) {
+        assert.ok(error instanceof RefoldError, String(error))
+        assert.equal(error.code, 'REQUEST_BODY')
+      }
+    }),
+    { numRuns: 500 },
   )
 })
 

@@ -468,6 +468,44 @@ test('closing does not wait for a source that ends never', async (t) => {
   assert.equal(await text, '')
 })
 
+test('closing lets answers under way finish, refuses new requests, and has an end', async (t) => {
+  const held = Promise.withResolvers<void>()
+  const inner = createFakeCore()
+  let appending = 0
+  const core = createFakeCore({
+    append: async (request) => {
+      appending++
+      await held.promise
+      return inner.append(request)
+    },
+    sql: () => new Promise(() => {}),
+  })
+  const server = await createHttpServer(core, { host: '127.0.0.1', port: 0, stopGraceMs: 300 })
+  t.after(() => server.close())
+  const kept = net.connect(server.port, '127.0.0.1')
+  await once(kept, 'connect')
+  let late = ''
+  kept.on('data', (data) => {
+    late += data.toString()
+  })
+  // The head of a request that is under way keeps its connection from being idle.
+  kept.write('GET /v1/views HTTP/1.1\r\nHost: localhost\r\n')
+  const first = fetch(server.url + path, { method: 'POST', body: order('a') })
+  const hangs = fetch(`${server.url}/v1/sql`, { method: 'POST', body: '{"sql":"SELECT 1"}' })
+  const cutOff = assert.rejects(hangs)
+  await until(() => appending === 1)
+  const closed = server.close()
+  kept.write('\r\n')
+  await until(() => late !== '')
+  assert.equal(status(late), 503)
+  assert.match(late, /connection: close/i)
+  assert.match(late, /SERVER_STOPPING/)
+  held.resolve()
+  assert.equal((await first).status, 200)
+  await closed
+  await cutOff
+})
+
 test('closing ends followers and refuses what comes later', async (t) => {
   const core = createFakeCore()
   const server = await createHttpServer(core, { host: '127.0.0.1', port: 0 })

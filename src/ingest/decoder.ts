@@ -69,7 +69,7 @@ function compileGeneral(stream: StreamDef): (value: unknown) => DecodedEvent | R
       if (text === undefined) return refusedField(fault(), name)
       if (text === '') continue
       out += out === '' ? prefix + text : `,${prefix}${text}`
-      if (index === idIndex) id = plainValue(text, found)
+      if (index === idIndex) id = text === 'null' ? undefined : plainValue(text, found)
       if (index === keyIndex) key = text === 'null' ? undefined : plainValue(text, found)
       if (index === timeIndex) {
         timeUs = timestampUs(plainValue(text, found))

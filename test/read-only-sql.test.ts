@@ -293,7 +293,7 @@ test('a forbidden thing is found wherever it is hidden', async () => {
       forbidden,
       fc.array(fc.nat(wraps.length - 1), { maxLength: 4 }),
       async (secret, chosen) => {
-        const hidden = chosen.reduce((inner, index) => wraps[index]!(inner), secret)
+        const hidden = chosen.reduce<string>((inner, index) => wraps[index]!(inner), secret)
         const checked = await check(`SELECT ${hidden} AS x FROM user_stats`)
         assert.ok(!checked.ok, hidden)
         assert.ok(

@@ -12,7 +12,7 @@ import type { ServerContext } from './context.ts'
 import { setAside } from './data-folder.ts'
 import { engineViewOf } from './engine-spec.ts'
 import { publishStagedSlices } from './publish-slices.ts'
-import { slicesByRange } from './sealing.ts'
+import { slicesByRange } from './slices-by-range.ts'
 
 const RETRY_MS = 5_000
 

@@ -41,12 +41,13 @@ export function viewInfos(context: ServerContext): readonly ViewInfo[] {
   const pointers = serving(context.catalog)
   return allVersions(context.catalog)
     .filter(({ view, version, state }) =>
-      pointers[view] === undefined ? state === 'building' : pointers[view] === version,
+      pointers[view] === undefined ? state === 'building' || state === 'failed' : pointers[view] === version,
     )
-    .map(({ view, version, sql, plan, sealed }) => {
+    .map(({ view, version, sql, plan, sealed, state: stored }) => {
       const progress = context.supervisor.viewProgress(view, version)
       const live = pointers[view] === version
-      const state = progress?.stalled !== undefined ? 'stalled' : live ? 'live' : 'building'
+      const stalled = progress?.stalled !== undefined || stored === 'failed'
+      const state = stalled ? 'stalled' : live ? 'live' : 'building'
       return { name: view, version, sql, columns: plan.columns, state, cut: progress?.cut ?? sealed }
     })
 }

@@ -120,7 +120,7 @@ test('an engine that ends is replaced at once; one that keeps failing with growi
   await clock.pass(0)
   assert.equal(engines.length, 2)
   for (const pause of [50, 100, 200]) {
-    const before = engines.length
+    const before: number = engines.length
     await clock.pass(pause - 1)
     assert.equal(engines.length, before, `no start before ${pause} ms`)
     await clock.pass(1)

@@ -141,6 +141,7 @@ export class EngineSupervisor {
     await exclusive(async () => {
       if (this.#closed) return
       const epoch = ++this.#epoch
+      this.#progress = undefined
       const engine = this.#options.startEngine()
       this.#starting = engine
       let ended = false

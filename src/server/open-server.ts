@@ -218,7 +218,7 @@ class Server implements RunningServer {
   }
 
   async start(views: readonly NewVersion[]): Promise<this> {
-    const { log, catalog } = this.#context
+    const { log } = this.#context
     await this.#loadHistory()
     log.onDurable(() => this.#onDurable())
     this.#versions.prepare(views)
@@ -231,11 +231,7 @@ class Server implements RunningServer {
       await this.#supervisor.close()
       throw error
     }
-    recordAudit(catalog, 'start', {
-      project: this.#project.name,
-      cut: log.state().cut.commit,
-      pid: process.pid,
-    })
+    this.#audit('start')
     this.#background('adopt views', this.#versions.adopt(views))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
     this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
@@ -264,6 +260,7 @@ class Server implements RunningServer {
       log.setStreams(project.streams)
       await this.#supervisor.restart('the streams changed')
     }
+    this.#audit('reload')
     await this.#versions.adopt(views)
   }
 
@@ -290,6 +287,7 @@ class Server implements RunningServer {
     await this.#lakeMoving.settled()
     await publications.run(async () => {})
     this.#journal()
+    this.#audit('stop')
     await lakeEvents.close()
     await log.close()
     folder.close()
@@ -342,6 +340,20 @@ class Server implements RunningServer {
       this.#journaled = cut
     } catch (error) {
       this.#context.logger.warn('cut journal', { reason: String(error) })
+    }
+  }
+
+  /** A full disk must not keep a server from answering reads, so a line that cannot be written is only missing. */
+  #audit(what: string): void {
+    const { catalog, log, logger } = this.#context
+    try {
+      recordAudit(catalog, what, {
+        project: this.#project.name,
+        cut: log.state().cut.commit,
+        pid: process.pid,
+      })
+    } catch (error) {
+      logger.warn('audit', { what, reason: String(error) })
     }
   }
 

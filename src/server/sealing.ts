@@ -6,11 +6,14 @@
 
 import { slicesOf } from '../catalog/slices.ts'
 import { readVersion, sealedCut } from '../catalog/versions.ts'
-import type { SliceInfo, ViewProgress } from '../engine/engine.ts'
+import type { Job, SliceInfo, ViewProgress } from '../engine/engine.ts'
+import { RefoldError } from '../model/errors.ts'
 import { chooseMerge, shouldSeal } from '../run/kappa.ts'
+import { refoldBadSlices } from './bad-slices.ts'
 import type { ServerContext } from './context.ts'
 import { engineViewOf } from './engine-spec.ts'
 import { publishStagedSlices } from './publish-slices.ts'
+import { slicesByRange } from './slices-by-range.ts'
 
 const REST_MS = 5_000
 
@@ -116,11 +119,26 @@ export class Sealing {
       inputs,
       stagingDir: folder.staging,
     } as const
-    const { slices } = await this.#context.runJob(job)
+    const slices = await this.#compacted(job)
+    if (slices === undefined) return false
     const staged = { view, version, what: 'compact', staged: slices, replaced: inputs } as const
     const done = await publishStagedSlices(this.#context, staged)
     if (done) logger.debug('slices merged', { view, slices: inputs.length })
     return done
+  }
+
+  /** Undefined when an input turned out damaged; it is folded again then. */
+  async #compacted(job: Extract<Job, { kind: 'compact' }>): Promise<readonly SliceInfo[] | undefined> {
+    try {
+      return (await this.#context.runJob(job)).slices
+    } catch (error) {
+      if (!(error instanceof RefoldError && error.code === 'SLICE_CORRUPT')) throw error
+      const { path } = { path: undefined, ...(error.details as { readonly path?: string } | undefined) }
+      const damaged = job.inputs.filter((slice) => slice.path === path)
+      if (damaged.length === 0) throw error
+      await refoldBadSlices(this.#context, damaged)
+      return undefined
+    }
   }
 
   #rest(step: string, error: unknown): void {
@@ -131,16 +149,4 @@ export class Sealing {
       reason: error instanceof Error ? error.message : String(error),
     })
   }
-}
-
-/** Slices of all parts, grouped by their range, in the order of the log. */
-export function slicesByRange(slices: readonly SliceInfo[]): readonly (readonly SliceInfo[])[] {
-  const ranges = new Map<string, SliceInfo[]>()
-  for (const slice of slices) {
-    const key = `${slice.from}-${slice.to}`
-    const group = ranges.get(key)
-    if (group === undefined) ranges.set(key, [slice])
-    else group.push(slice)
-  }
-  return [...ranges.values()].sort((a, b) => (a[0]?.from ?? 0) - (b[0]?.from ?? 0))
 }

@@ -97,6 +97,12 @@ export class ViewVersions {
       logger.info('plan of a view changed with this release; it is folded again', { view: wanted.view })
       this.#deleteSlices(wanted.view, wanted.version)
     }
+    const unchanged =
+      known !== undefined &&
+      (known.state === 'live' || known.state === 'building') &&
+      known.onError === wanted.onError &&
+      JSON.stringify(known.plan) === JSON.stringify(wanted.plan)
+    if (unchanged) return
     addVersion(catalog, wanted)
     this.#context.crash('version.recorded')
   }
@@ -158,6 +164,10 @@ export class ViewVersions {
     if (this.#context.closing()) return true
     const reason = error instanceof Error ? error.message : String(error)
     logger.warn('building a view failed', { view, version: version.slice(0, 12), reason })
+    if (error instanceof RefoldError && error.code === 'SLICE_CORRUPT') {
+      await this.#context.publications.run(async () => this.#deleteSlices(view, version))
+      return false
+    }
     if (error instanceof RefoldError && !error.retryable && error.code !== 'INTERNAL') {
       failVersion(catalog, view, version, reason)
       return true

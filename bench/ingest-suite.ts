@@ -78,9 +78,14 @@ async function* latency(context: BenchContext, stand: Stand): AsyncIterable<Meas
   }
   if (!context.wants('latency-under-heavy-sql')) return
   const heavy = startHeavy(stand, 6)
-  const busy = await paced(context, stand)
-  const answered = await heavy.stop()
-  const told = `the same with six clients sending heavy SQL without pause (${answered.ok} answered, ${answered.refused} refused)`
+  let busy: GeneratorReport
+  try {
+    busy = await paced(context, stand)
+  } finally {
+    await heavy.stop()
+  }
+  const answered = heavy.counts
+  const told = `the same with six clients sending heavy SQL without pause (${answered.ok} answered, ${answered.refused} refused${answered.reason === '' ? '' : `, last: ${answered.reason}`})`
   yield* latencies('latency-under-heavy-sql', busy, told, {})
   yield ratio(
     'latency-under-heavy-sql/queryable-p99-ratio',
@@ -145,21 +150,23 @@ function ratio(name: string, busy = Number.NaN, quiet = Number.NaN, method = '')
 /** Clients that send heavy statements one after another until stopped. */
 function startHeavy(stand: Stand, clients: number) {
   let over = false
-  const counts = { ok: 0, refused: 0 }
+  const counts = { ok: 0, refused: 0, reason: '' }
   const loops = Array.from({ length: clients }, async (_, client) => {
     for (let turn = client; !over; turn += 1) {
-      const answer = await stand.sql(heavyStatements[turn % heavyStatements.length] ?? '')
-      if (answer.startsWith('{"error"')) {
+      const statement = heavyStatements[turn % heavyStatements.length] ?? ''
+      const answer = await stand.sql(statement).catch((error: Error) => `no answer: ${error.message}`)
+      if (!answer.startsWith('{"cut"')) {
         counts.refused += 1
+        counts.reason = answer.slice(0, 200)
         await new Promise((resolve) => setTimeout(resolve, 50))
       } else counts.ok += 1
     }
   })
   return {
+    counts,
     async stop() {
       over = true
       await Promise.all(loops)
-      return counts
     },
   }
 }

@@ -74,7 +74,8 @@ export function templateCount(workload: Workload): number {
 function poolLine(workload: Workload, index: number): string {
   const event = poolEvent(workload, index)
   const line = `{"event_id":"${'0'.repeat(idDigits)}","user_id":"${event.user_id}","session_id":"${event.session_id}","page":"${event.page}","revenue":"${event.revenue}","ts":"${event.ts}"}\n`
-  if (line.length !== eventBytes) throw new Error(`an event has ${line.length} bytes instead of ${eventBytes}`)
+  if (line.length !== eventBytes)
+    throw new Error(`an event has ${line.length} bytes instead of ${eventBytes}`)
   return line
 }
 

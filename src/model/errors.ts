@@ -3,148 +3,15 @@
  * test compares the table with `docs/errors.md`. HTTP status and wire fields are derived at the edge (`serve/`).
  */
 
+import { definitionErrors } from './definition-errors.ts'
+import { type ErrorRow, row } from './error-row.ts'
+import { eventErrors } from './event-errors.ts'
 import type { JsonValue } from './schema.ts'
-
-interface ErrorRow {
-  /** HTTP status when the error reaches the edge. */
-  readonly status: number
-  /** Whether sending the same again later may succeed. */
-  readonly retryable: boolean
-  /** What it means, one sentence, for the catalogue. */
-  readonly meaning: string
-  /** What to do, best a command. */
-  readonly hint: string
-}
-
-function row(status: number, retryable: boolean, meaning: string, hint: string): ErrorRow {
-  return { status, retryable, meaning, hint }
-}
 
 /** Sorted by area; a code is `AREA_WHAT`, stable for ever. */
 export const errorTable = {
-  // define: mistakes in a project
-  PROJECT_NOT_FOUND: row(
-    500,
-    false,
-    'No project file was found.',
-    'Run `refold init` here, or name the folder with --project.',
-  ),
-  PROJECT_SYNTAX: row(
-    500,
-    false,
-    'A project file is not valid TypeScript.',
-    'Correct the line that is named.',
-  ),
-  PROJECT_FAILED: row(
-    500,
-    false,
-    'A project file failed while it was loaded.',
-    'Correct the line that is named; a project file only declares things.',
-  ),
-  PROJECT_INVALID: row(
-    500,
-    false,
-    'A project file does not declare a project as it should.',
-    'End it with `export default project({ streams, views })`.',
-  ),
-  PROJECT_NAME: row(
-    500,
-    false,
-    'The name of a stream or view is not allowed, or is there twice.',
-    'Use letters, digits and "_", beginning with a letter; streams and views share their names.',
-  ),
-  PROJECT_SETTING: row(
-    500,
-    false,
-    'A setting of the project has no valid value, or does not exist.',
-    'See docs for all settings, their units and defaults.',
-  ),
-  STREAM_FIELD: row(
-    500,
-    false,
-    'The id, key or time of a stream is not a field that can be one.',
-    'Name a top-level field of the schema that fits.',
-  ),
-  STREAM_SCHEMA: row(
-    500,
-    false,
-    'The schema of a stream says what JSON Schema cannot say.',
-    'Use the alternative that is named.',
-  ),
-  STREAM_CHANGED: row(
-    500,
-    false,
-    'A stream was changed in a way that events in its log do not fit.',
-    'Take the change back, or declare a stream with another name.',
-  ),
-  // plan: a view's SQL
-  VIEW_SYNTAX: row(400, false, 'The SQL of a view cannot be parsed.', 'Correct the SQL at the named place.'),
-  VIEW_INVALID: row(
-    400,
-    false,
-    'The SQL of a view does not bind: a type or a rule of SQL is violated.',
-    'Correct the SQL at the named place.',
-  ),
-  VIEW_NOT_SELECT: row(
-    400,
-    false,
-    'The SQL of a view is something other than one SELECT over a stream.',
-    'Write one SELECT statement over one stream.',
-  ),
-  VIEW_STREAM_UNKNOWN: row(
-    400,
-    false,
-    'A view reads a stream that the project does not have.',
-    'Name one of the streams of the project.',
-  ),
-  VIEW_COLUMN_UNKNOWN: row(
-    400,
-    false,
-    'A view uses a column that its stream or subquery does not have.',
-    'Name one of the columns that are there.',
-  ),
-  VIEW_FUNCTION_UNKNOWN: row(
-    400,
-    false,
-    'A view calls a function that the engine does not have.',
-    'Correct the name of the function.',
-  ),
-  VIEW_COLUMN_DUPLICATE: row(
-    400,
-    false,
-    'Two columns of a view have the same name.',
-    'Give each column its own name with AS.',
-  ),
-  VIEW_VOLATILE: row(
-    400,
-    false,
-    'A view calls a function whose result is not decided by the events alone.',
-    "Use the event's own time or another of its fields.",
-  ),
-  VIEW_NOT_MERGEABLE: row(
-    400,
-    false,
-    'A view uses an aggregate whose results over two ranges cannot be combined exactly.',
-    'Use count, sum, avg, min, max, count(DISTINCT), sum(DISTINCT), bool_and or bool_or.',
-  ),
-  VIEW_TYPE: row(
-    400,
-    false,
-    'A view computes something of a type that partial rows cannot keep exactly.',
-    'Cast to a type that is kept exactly, e.g. BIGINT, DECIMAL or VARCHAR.',
-  ),
-  VIEW_NOT_YET: row(
-    400,
-    false,
-    'A view uses a form of SQL that Refold does not fold yet.',
-    'Write the view over one stream, with at most one GROUP BY.',
-  ),
-  VIEW_UNSUPPORTED: row(
-    400,
-    false,
-    'A view uses a form of SQL that has no exact incremental result.',
-    'Write the view without it.',
-  ),
+  // define and plan: what a user wrote
+  ...definitionErrors,
   // catalog
   CATALOG_NEWER: row(
     500,
@@ -197,74 +64,7 @@ export const errorTable = {
   ),
   LOG_BUSY: row(429, true, 'The commit queue is full.', 'Send again after the time in Retry-After.'),
   // ingest: an event
-  EVENT_NOT_UTF8: row(422, false, 'The bytes of the event are not valid UTF-8.', 'Send JSON as UTF-8.'),
-  EVENT_TOO_LARGE: row(
-    422,
-    false,
-    'The event is larger than the limit for one event.',
-    'Send less in one event, or raise `limits.eventBytes`.',
-  ),
-  EVENT_TOO_DEEP: row(
-    422,
-    false,
-    'Arrays and objects are nested deeper than the limit.',
-    'Send flatter events, or raise `limits.depth`.',
-  ),
-  EVENT_NOT_JSON: row(422, false, 'The event is not valid JSON.', 'Send one JSON object for each event.'),
-  EVENT_NOT_OBJECT: row(
-    422,
-    false,
-    'The event is JSON, but not an object.',
-    'Send one JSON object for each event.',
-  ),
-  EVENT_FIELD_MISSING: row(
-    422,
-    false,
-    'A field that the schema requires is missing.',
-    'Send the field, or declare it `.optional()` or with `.default(…)`.',
-  ),
-  EVENT_FIELD_NULL: row(
-    422,
-    false,
-    'A field is null that the schema does not declare nullable.',
-    'Send a value, leave an optional field out, or declare the field `.nullable()`.',
-  ),
-  EVENT_FIELD_TYPE: row(
-    422,
-    false,
-    'The value of a field has another type than the schema says.',
-    'Send the type that GET /v1/streams shows for the field.',
-  ),
-  EVENT_FIELD_RANGE: row(
-    422,
-    false,
-    'The value of a field is outside the bounds of its type or schema.',
-    'Send a value within the bounds, or widen the type in the schema.',
-  ),
-  EVENT_FIELD_FORMAT: row(
-    422,
-    false,
-    'The text of a field does not have the form that the schema asks for.',
-    'Send the form named in the reason.',
-  ),
-  EVENT_FIELD_VALUE: row(
-    422,
-    false,
-    'The value of a field is not one of those that the schema allows.',
-    'Send one of the allowed values, or add the value to the schema.',
-  ),
-  EVENT_FIELD_TEXT: row(
-    422,
-    false,
-    'A text holds half of a surrogate pair, which is no character.',
-    'Cut texts between characters, not within one.',
-  ),
-  EVENT_ID_CONFLICT: row(
-    422,
-    false,
-    'An event with this id and other content was already accepted.',
-    'Give each event an id of its own; send a retry unchanged.',
-  ),
+  ...eventErrors,
   // serve: a request
   SERVER_NEEDS_TOKEN: row(
     500,

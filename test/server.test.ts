@@ -496,6 +496,56 @@ test('all mistakes of a project come at once, and nothing is left held', async (
   await check(await send(5))
 })
 
+test('every system table answers, beside views, and the account balances', async () => {
+  await open()
+  await send(100, 2)
+  await server!.flush()
+  const cut = await send(50, 1)
+  const sql = async (text: string) => {
+    const answer = await server!.core.sql({ sql: text, limit: 1000 }, { after: cut })
+    return JSON.parse(answer.json) as Record<string, unknown>[]
+  }
+  const [streams] = await sql('SELECT * FROM refold.streams')
+  assert.deepEqual(
+    [streams?.['stream'], streams?.['accepted'], streams?.['rejected'], streams?.['watermark']],
+    ['sales', 150, 3, '2024-05-01T10:00:00Z'],
+  )
+  assert.deepEqual(await sql('SELECT view, state, cut FROM refold.views ORDER BY view'), [
+    { view: 'per_user', state: 'live', cut },
+    { view: 'totals', state: 'live', cut },
+  ])
+  assert.equal((await sql('SELECT * FROM refold.versions')).length, 2)
+  assert.deepEqual(await sql('SELECT part, from_cut, to_cut FROM refold.slices ORDER BY view, part'), [
+    { part: 'd0', from_cut: 0, to_cut: 1 },
+    { part: 'main', from_cut: 0, to_cut: 1 },
+    { part: 'main', from_cut: 0, to_cut: 1 },
+  ])
+  assert.deepEqual(await sql('SELECT stream, to_cut, rows FROM refold.lake_files'), [
+    { stream: 'sales', to_cut: 1, rows: 100 },
+  ])
+  assert.deepEqual(await sql('SELECT from_cut, to_cut, events, closed FROM refold.segments'), [
+    { from_cut: 1, to_cut: 2, events: 50, closed: false },
+  ])
+  assert.ok((await sql("SELECT * FROM refold.cuts WHERE what = 'seal'")).length >= 2)
+  assert.equal((await sql('SELECT * FROM refold.audit')).length, 1)
+  assert.deepEqual(await sql('SELECT "commit", "index", code FROM refold.dead_letters ORDER BY ALL'), [
+    { commit: 1, index: 100, code: 'EVENT_BAD' },
+    { commit: 1, index: 101, code: 'EVENT_BAD' },
+    { commit: 2, index: 50, code: 'EVENT_BAD' },
+  ])
+  assert.deepEqual(await sql('SELECT * FROM refold.skipped'), [])
+  assert.equal((await sql('SELECT * FROM refold.schemas')).length, 1)
+  const unbalanced = await sql(
+    `SELECT * FROM refold.conservation
+     WHERE received <> accepted + duplicate + rejected OR accepted <> folded + pending + skipped`,
+  )
+  assert.deepEqual(unbalanced, [])
+  const joined = await sql(
+    "SELECT c.folded, t.n FROM refold.conservation c, totals t WHERE c.view = 'totals'",
+  )
+  assert.deepEqual(joined, [{ folded: 150, n: 150 }])
+})
+
 test('a second server on the same folder is refused', async () => {
   await open()
   await assert.rejects(openServer(project(), { http: false }), { code: 'LOG_LOCKED' })

@@ -214,14 +214,17 @@ export function systemTableColumns(): Readonly<Record<string, readonly Column[]>
   return Object.fromEntries(Object.entries(tables).map(([name, { columns }]) => [name, columnsOf(columns)]))
 }
 
-/** The tables that an SQL text may name; a text test, since a table too many only costs its rows. */
+/**
+ * The tables that an SQL text may name; a text test, since a table too many only costs its rows. Those that it does
+ * not name are there without rows, so that a wrong name is told the nearest right one.
+ */
 export async function systemTablesFor(context: ServerContext, sql: string): Promise<SqlRead['system']> {
   const named: Record<string, SqlRead['system'][string]> = {}
   const text = sql.toLowerCase()
   if (!text.includes('refold')) return named
   for (const [name, table] of Object.entries(tables)) {
-    if (!text.includes(name)) continue
-    named[name] = { columns: columnsOf(table.columns), rows: await table.rows(context) }
+    const rows = text.includes(name) ? await table.rows(context) : []
+    named[name] = { columns: columnsOf(table.columns), rows }
   }
   return named
 }

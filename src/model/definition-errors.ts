@@ -38,7 +38,7 @@ export const definitionErrors = {
     500,
     false,
     'A setting of the project has no valid value, or does not exist.',
-    'See docs for all settings, their units and defaults.',
+    'Correct the setting, or leave it out for its default.',
   ),
   STREAM_FIELD: row(
     500,

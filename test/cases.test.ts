@@ -95,6 +95,10 @@ async function agrees(view: ViewPlan, one: CaseFile, events: string): Promise<vo
   assert.deepEqual(await reference.columns(view), view.columns, 'the finish has the types of the plan')
   const comparison = { ordered: view.finish.ordered, inexact: view.inexact.map(({ column }) => column) }
   assertSameRows(await reference.bulk(view, lines.length), expected, comparison, 'bulk')
+  if (lines.length === 0) {
+    const nothing = await reference.divided(view, [], { parquet: false, coin: () => true })
+    assertSameRows(nothing, expected, comparison, 'no partial rows at all')
+  }
   const random = randomFrom(seed)
   const everyEvent = lines.map((_, index): Range => ({ from: index, to: index + 1 }))
   const tick = await reference.divided(view, everyEvent.slice(0, 12).concat({ from: 12, to: lines.length }), {

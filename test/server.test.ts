@@ -252,6 +252,10 @@ test('a killed engine is replaced, and reads in flight get their answer', async 
   await send(1000)
   const before = server!.enginePid()!
   process.kill(before, 'SIGKILL')
+  await eventually(() => server!.enginePid() !== before && server!.enginePid() !== undefined)
+  const { engine } = (await status()) as unknown as { engine: { foldAgain: unknown } }
+  assert.deepEqual(engine.foldAgain, { from: 1, to: 2, events: 1000 })
+  process.kill(server!.enginePid()!, 'SIGKILL')
   const reads = Array.from({ length: 20 }, () => actual(cut + 1))
   for (const answer of await Promise.all(reads)) assert.deepEqual(answer, expected())
   await check(await send(10))

@@ -1,11 +1,14 @@
 /** What the engines did since the server began, added up from their reports, over restarts. State: the sums. */
 
 import type { EngineProgress } from '../engine/engine.ts'
+import type { FoldAgain } from './fold-again.ts'
 
 /** Upper bounds of the tick histogram, in seconds. */
 const BOUNDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
 
 export class EngineMeters {
+  /** What the last engine had to fold again when it started. */
+  foldAgain: FoldAgain | undefined
   readonly #buckets = BOUNDS.map(() => 0)
   #ticks = 0
   #seconds = 0

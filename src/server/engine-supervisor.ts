@@ -8,7 +8,6 @@
  */
 
 import type { EngineProgress, EngineSpec, LiveEngine, SliceInfo, ViewProgress } from '../engine/engine.ts'
-import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../std/logger.ts'
@@ -231,11 +230,6 @@ export class EngineSupervisor {
       else signal?.addEventListener('abort', leave, { once: true })
     })
   }
-}
-
-/** Whether every view of the engine that goes on has folded up to a cut. */
-export function reached(progress: EngineProgress | undefined, cut: CommitSeq): boolean {
-  return progress !== undefined && progress.cut >= cut
 }
 
 function isUnavailable(error: unknown): boolean {

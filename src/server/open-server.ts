@@ -35,6 +35,7 @@ import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
+import { foldAgain } from './fold-again.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { planViews } from './plan-views.ts'
@@ -183,7 +184,11 @@ class Server implements RunningServer {
         this.#meters.add(progress)
         this.#context.skips.take(progress)
       },
-      onStarted: (engine) => engine.advance(log.manifest()),
+      onStarted: (engine) => {
+        engine.advance(log.manifest())
+        this.#meters.foldAgain = foldAgain(this.#context)
+        logger.info('folding again what no slice covers', { ...this.#meters.foldAgain })
+      },
     })
     this.#context = {
       clock,

@@ -94,6 +94,7 @@ function engineStatus({ context, meters, sealing }: CoreParts): JsonValue {
     cut: progress?.cut ?? null,
     ticks: meters.ticks,
     tickMs: meters.lastTickMs,
+    foldAgain: meters.foldAgain === undefined ? null : { ...meters.foldAgain },
     ...sealing.counts,
   }
 }

@@ -506,6 +506,23 @@ test('closing lets answers under way finish, refuses new requests, and has an en
   await cutOff
 })
 
+test('closing waits neither for connections that say nothing nor for kept ones', async () => {
+  const held = Promise.withResolvers<void>()
+  const core = createFakeCore({ probe: () => held.promise })
+  const never = 1_000_000
+  const server = await createHttpServer(core, { host: '127.0.0.1', port: 0, stopGraceMs: never })
+  const silent = net.connect(server.port, '127.0.0.1')
+  const kept = net.connect(server.port, '127.0.0.1')
+  await Promise.all([once(silent, 'connect'), once(kept, 'connect')])
+  kept.write(get('/readyz'))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  const closed = server.close()
+  setTimeout(held.resolve, 50)
+  const [answer] = await once(kept, 'data')
+  assert.equal(status(String(answer)), 200)
+  await closed
+})
+
 test('closing ends followers and refuses what comes later', async (t) => {
   const core = createFakeCore()
   const server = await createHttpServer(core, { host: '127.0.0.1', port: 0 })

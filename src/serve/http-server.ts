@@ -50,6 +50,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
   ]
   const routes = [...described, ...openApiRoutes(described)]
   const app = createApp()
+  const closeUnused = watchConnections(app)
   takeRequests(app, routes, context, meters)
   await listen(app, full)
   const { port } = app.server.address() as AddressInfo
@@ -59,6 +60,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     port,
     async close() {
       stop.abort()
+      closeUnused()
       const cancel = full.clock.after(full.stopGraceMs, () => app.server.closeAllConnections())
       await app.close()
       cancel()
@@ -108,9 +110,11 @@ function takeRequests(
     const startMs = clock.monotonicMs()
     const finished = meters.begin(route, knownMethod(request.method))
     const { raw } = reply
-    raw.once('close', () =>
-      finished(raw.writableFinished ? raw.statusCode : 499, (clock.monotonicMs() - startMs) / 1000),
-    )
+    raw.once('close', () => {
+      finished(raw.writableFinished ? raw.statusCode : 499, (clock.monotonicMs() - startMs) / 1000)
+      // Kept connections that were busy when the server began to stop are idle from now on.
+      if (stopping.aborted) setImmediate(() => app.server.closeIdleConnections())
+    })
     try {
       if (stopping.aborted) throw stoppingError(reply)
       guard(request, open.has(route))
@@ -137,6 +141,18 @@ function takeRequests(
     } else response.writeContinue()
     app.routing(request, response)
   })
+}
+
+/** The returned function closes connections that never sent a byte: for Node they do not count as idle. */
+function watchConnections(app: FastifyInstance): () => void {
+  const connections = new Set<Socket>()
+  app.server.on('connection', (socket: Socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
+  return () => {
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy()
+  }
 }
 
 async function listen(app: FastifyInstance, { host, port }: FullHttpSettings): Promise<void> {

@@ -317,6 +317,37 @@ test('a changed view is built beside the old one and swapped in; others stay', a
   assert.deepEqual(readdirSync(join(folder, 'data', 'slices', 'per_user')), [])
 })
 
+test('a new version that cannot be folded is refused, and the old one goes on', async () => {
+  await open()
+  await send(100)
+  await server!.flush()
+  const broken = view('per_user', 'SELECT sum(CAST("user" AS INTEGER)) AS s FROM sales')
+  await assert.rejects(server!.reload(project({ views: [broken, all] })), /per_user.*could not be folded/)
+  await check(await send(10))
+  await server!.reload(project())
+  await check(await send(10))
+})
+
+test('a save that comes while a view is built overtakes the build', async () => {
+  await open()
+  await send(2000)
+  await server!.flush()
+  const versions = [2, 3, 4].map((factor) =>
+    view('per_user', `SELECT "user", count(*) * ${factor} AS times FROM sales GROUP BY "user"`),
+  )
+  await Promise.all(versions.map((changed) => server!.reload(project({ views: [changed, all] }))))
+  const answer = await server!.core.readView(
+    { view: 'per_user', where: { user: 'u1' }, order: [], limit: 1 },
+    {},
+  )
+  const own = sent.filter(({ user }) => user === 'u1').length
+  assert.deepEqual(JSON.parse(answer.json), [{ user: 'u1', times: own * 4 }])
+  await eventually(async () => {
+    const { views } = (await status()) as unknown as { views: unknown[] }
+    return views.length === 2
+  })
+})
+
 test('an event that a view cannot fold stalls that view alone, or is skipped on the record', async () => {
   const strict = view('strict', 'SELECT sum(CAST("user" AS INTEGER)) AS s FROM sales')
   const skipping = view(

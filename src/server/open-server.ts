@@ -248,11 +248,13 @@ class Server implements RunningServer {
     return this.#supervisor.running?.engine.pid
   }
 
-  reload(project: ProjectDef): Promise<void> {
-    return this.#reloads.run(() => this.#reload(project))
+  async reload(project: ProjectDef): Promise<void> {
+    // Projects are taken over one after the other; a build goes on while the next is taken, and may be overtaken.
+    const { live } = await this.#reloads.run(() => this.#takeOver(project))
+    await live
   }
 
-  async #reload(project: ProjectDef): Promise<void> {
+  async #takeOver(project: ProjectDef): Promise<{ readonly live: Promise<void> }> {
     const { folder, log, catalog } = this.#context
     if (project.dataDir !== this.#project.dataDir) {
       throw new RefoldError('INTERNAL', 'a running server cannot move to another data folder')
@@ -266,7 +268,9 @@ class Server implements RunningServer {
       await this.#supervisor.restart('the streams changed')
     }
     this.#audit('reload')
-    await this.#versions.adopt(views)
+    const live = this.#versions.adopt(views)
+    live.catch(() => {})
+    return { live }
   }
 
   async flush(): Promise<void> {

@@ -42,9 +42,16 @@ export interface BuildState {
   readonly done: CommitSeq
 }
 
+interface Build {
+  state: BuildState
+  readonly stop: AbortController
+  done: Promise<void>
+}
+
 export class ViewVersions {
   readonly #context: ServerContext
-  readonly #builds = new Map<string, { state: BuildState; readonly stop: AbortController }>()
+  /** By view: at most one build of each. */
+  readonly #builds = new Map<string, Build>()
 
   constructor(context: ServerContext) {
     this.#context = context
@@ -71,15 +78,21 @@ export class ViewVersions {
     }
   }
 
-  /** With a running engine: retires what is no longer asked for and builds what is new. Resolves when all is live. */
-  async adopt(wanted: readonly NewVersion[]): Promise<void> {
+  /**
+   * With a running engine: retires what is no longer asked for and begins to build what is new. The promise resolves
+   * when all is live or superseded by a later call, and rejects with the first failure that trying again cannot mend.
+   */
+  adopt(wanted: readonly NewVersion[]): Promise<void> {
+    const { catalog } = this.#context
     const cut = this.#context.log.state().cut.commit
     for (const version of wanted) this.#record(version)
     const removed = this.#retireOthers(wanted, cut)
-    for (const { view, version } of removed) await this.#letGo(view, version)
-    const pointers = serving(this.#context.catalog)
+    const pointers = serving(catalog)
     const missing = wanted.filter(({ view, version }) => pointers[view] !== version)
-    await Promise.all(missing.map((version) => this.#buildUntilLive(version)))
+    return allSettled([
+      ...removed.map(({ view, version }) => this.#letGo(view, version)),
+      ...missing.map((version) => this.#build(version)),
+    ])
   }
 
   /** Stops all builds; what they published stays, and the next start goes on from there. */
@@ -128,56 +141,56 @@ export class ViewVersions {
     return ended
   }
 
-  async #buildUntilLive(wanted: NewVersion): Promise<void> {
+  /** Joins the build of this version that is under way, or begins one. */
+  #build(wanted: NewVersion): Promise<void> {
     const { view, version } = wanted
+    const running = this.#builds.get(view)
+    if (running?.state.version === version && !running.stop.signal.aborted) return running.done
+    running?.stop.abort()
+    const to = this.#context.log.state().cut.commit
+    const done = sealedCut(this.#context.catalog, view, version) ?? 0
     const stop = new AbortController()
-    this.#builds.get(view)?.stop.abort()
-    const cut = this.#context.log.state().cut.commit
-    const state = {
-      view,
-      version,
-      from: 0,
-      to: cut,
-      done: sealedCut(this.#context.catalog, view, version) ?? 0,
-    }
-    const build = { state, stop }
+    const build: Build = { state: { view, version, from: 0, to, done }, stop, done: Promise.resolve() }
     this.#builds.set(view, build)
-    try {
-      while (!stop.signal.aborted && !this.#context.closing()) {
-        try {
-          await this.#foldHistory(wanted, build)
-          this.#context.crash('version.folded')
-          if (await this.#cutOver(wanted, stop.signal)) return
-        } catch (error) {
-          if (await this.#failed(wanted, error)) return
-        }
-      }
-    } finally {
+    build.done = this.#buildUntilLive(wanted, build).finally(() => {
       if (this.#builds.get(view) === build) this.#builds.delete(view)
+    })
+    return build.done
+  }
+
+  async #buildUntilLive(wanted: NewVersion, build: Build): Promise<void> {
+    const { signal } = build.stop
+    while (!signal.aborted && !this.#context.closing()) {
+      try {
+        await this.#foldHistory(wanted, build)
+        this.#context.crash('version.folded')
+        if (await this.#cutOver(wanted, signal)) return
+      } catch (error) {
+        if (signal.aborted || this.#context.closing()) return
+        await this.#recover(wanted, error, signal)
+      }
     }
   }
 
-  /** Answers true when trying again would not help. */
-  async #failed(wanted: NewVersion, error: unknown): Promise<boolean> {
+  /** Returns when it is time to try again; throws where that would not help. */
+  async #recover(wanted: NewVersion, error: unknown, signal: AbortSignal): Promise<void> {
     const { catalog, logger, supervisor, clock } = this.#context
     const { view, version } = wanted
-    if (this.#context.closing()) return true
     const reason = error instanceof Error ? error.message : String(error)
     logger.warn('building a view failed', { view, version: version.slice(0, 12), reason })
     if (error instanceof RefoldError && error.code === 'SLICE_CORRUPT') {
       await this.#context.publications.run(async () => this.#deleteSlices(view, version))
-      return false
+      return
     }
     if (error instanceof RefoldError && !error.retryable && error.code !== 'INTERNAL') {
       failVersion(catalog, view, version, reason)
-      return true
+      throw new RefoldError(error.code, `view "${view}" could not be folded: ${reason}`, { cause: error })
     }
-    await supervisor.until(() => false, clock.monotonicMs() + RETRY_MS, this.#builds.get(view)?.stop.signal)
-    return false
+    await supervisor.until(() => false, clock.monotonicMs() + RETRY_MS, signal)
   }
 
   /** Folds in bulk until what is left is little enough for ticks. */
-  async #foldHistory(wanted: NewVersion, build: { state: BuildState; stop: AbortController }): Promise<void> {
+  async #foldHistory(wanted: NewVersion, build: Build): Promise<void> {
     const { catalog, history, pins } = this.#context
     const { view, version } = wanted
     for (;;) {
@@ -256,7 +269,11 @@ export class ViewVersions {
       await running.engine.setServing(serving(catalog)).catch(() => {})
       return true
     })
-    if (!moved) return signal.aborted
+    if (!moved) {
+      // Overtaken by a later project: nobody else knows that the engine holds this version.
+      if (signal.aborted) await running.engine.removeVersion(view, version).catch(() => {})
+      return signal.aborted
+    }
     logger.info('view is live', { view, version: version.slice(0, 12) })
     if (before !== undefined && before !== version) await this.#letGo(view, before)
     return true
@@ -287,4 +304,10 @@ function bordersOf(sources: LogSources): readonly { readonly to: CommitSeq; read
     borders.set(segment.last, (borders.get(segment.last) ?? 0) + events)
   }
   return [...borders].map(([to, events]) => ({ to, events })).sort((a, b) => a.to - b.to)
+}
+
+/** Waits for all, then rejects with the first rejection. */
+async function allSettled(promises: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(promises)).find((result) => result.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
 }

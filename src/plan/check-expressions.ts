@@ -76,7 +76,9 @@ function refuseSubquery(node: SqlNode, mistakes: Mistakes): void {
   mistakes.add({
     code: 'VIEW_NOT_YET',
     message: `a view cannot use ${what}: one event could change rows that it does not belong to`,
-    hint: 'Read one stream without subqueries in expressions; combine views when you query them.',
+    hint: isIn
+      ? 'Write the values as IN (1, 2, 3), or list_contains(list, x) for a list; combine views when you query them.'
+      : 'Read one stream without subqueries in expressions; combine views when you query them.',
     at: node,
   })
 }

@@ -108,6 +108,7 @@ export async function listenFake(
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     seen,
     async close() {
+      if (!server.listening) return
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
     },

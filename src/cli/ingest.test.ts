@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { type ListeningFake, listenFake, type Reply, runCommand, type SeenRequest } from './cli-fixture.ts'
 
@@ -30,7 +30,11 @@ const schema = {
 }
 
 /** `window` is how many ids it remembers. */
-async function fakeLog(id: string | undefined, window = Number.POSITIVE_INFINITY): Promise<FakeLog> {
+async function fakeLog(
+  context: TestContext,
+  id: string | undefined,
+  window = Number.POSITIVE_INFINITY,
+): Promise<FakeLog> {
   const seen = new Map<string, string>()
   const events: string[] = []
   const failures: Failure[] = []
@@ -79,6 +83,7 @@ async function fakeLog(id: string | undefined, window = Number.POSITIVE_INFINITY
     return { body }
   }
   const server = await listenFake(answer)
+  context.after(() => server.close())
   return Object.assign(fake, { server })
 }
 
@@ -100,7 +105,7 @@ function ingest(log: FakeLog, path: string, ...more: string[]) {
   return runCommand(args, { onStart: (stop) => Object.assign(log, { stop }) })
 }
 
-test('a file is sent once and in order, whatever fails and however often it is stopped', async () => {
+test('a file is sent once and in order, whatever fails and however often it is stopped', async (t) => {
   const failure = fc.constantFrom<Failure>('none', 'busy', 'cut before', 'cut after', 'full after', 'stop')
   await fc.assert(
     fc.asyncProperty(
@@ -109,7 +114,7 @@ test('a file is sent once and in order, whatever fails and however often it is s
       fc.integer({ min: 1, max: 9 }),
       async (failures, withId, batch) => {
         // The window is far smaller than the file: what was acknowledged long ago must not be sent again.
-        const log = await fakeLog(withId ? 'id' : undefined, 3 * batch)
+        const log = await fakeLog(t, withId ? 'id' : undefined, 3 * batch)
         const { path, lines } = await eventFile(40)
         log.failures.push(...failures)
         try {
@@ -133,33 +138,31 @@ test('a file is sent once and in order, whatever fails and however often it is s
   )
 })
 
-test('a file that grew is gone on with, also when its last batch was never acknowledged', async () => {
-  for (const last of ['none', 'cut after'] as const) {
-    const log = await fakeLog(undefined)
-    const { path, lines } = await eventFile(7)
-    log.failures.push('none', last)
+test('a file that grew is gone on with, also when its last batch was never acknowledged', async (t) => {
+  for (const failures of [['none', 'none'], ['none', 'cut after'], ['cut after']] as const) {
+    const log = await fakeLog(t, undefined)
+    const { path, lines } = await eventFile(failures.length === 1 ? 3 : 7)
+    log.failures.push(...failures)
     await ingest(log, path, '--batch', '5', '--patience', '0')
     const more = [...lines, '{"id":"later","n":1}', '{"id":"latest","n":2}']
     await writeFile(path, `${more.join('\n')}\n`)
     assert.equal((await ingest(log, path)).code, 0)
     assert.deepEqual(log.events, more)
-    await log.server.close()
   }
 })
 
-test('within one run it waits for a server that is busy, full or gone for a moment', async () => {
-  const log = await fakeLog(undefined)
+test('within one run it waits for a server that is busy, full or gone for a moment', async (t) => {
+  const log = await fakeLog(t, undefined)
   const { path, lines } = await eventFile(6)
   log.failures.push('busy', 'cut after', 'none', 'full after')
   const { code, out } = await ingest(log, path, '--batch', '3')
   assert.equal(code, 0)
   assert.deepEqual(log.events, lines)
   assert.deepEqual(JSON.parse(out).total, { accepted: 0, duplicates: 6, rejected: 0 })
-  await log.server.close()
 })
 
-test('rejected events are told by code with the lines they stand on, and make exit code 3', async () => {
-  const log = await fakeLog('id')
+test('rejected events are told by code with the lines they stand on, and make exit code 3', async (t) => {
+  const log = await fakeLog(t, 'id')
   const { path, lines } = await eventFile(3)
   await writeFile(path, `${lines[0]}\n\n{"id":"bad"}\n${lines[1]}\n{"id":"worse"}\n`)
   const { code, err } = await runCommand(['ingest', path, '--stream', 's', '--url', log.server.url])
@@ -167,11 +170,10 @@ test('rejected events are told by code with the lines they stand on, and make ex
   assert.match(err, /accepted 2 · duplicates 0 · rejected 2 · cut 2/)
   assert.match(err, /2 × EVENT_FIELD_MISSING/)
   assert.ok(err.includes(`${path}:3 /n: field "n" is missing`) && err.includes(`${path}:5 /n`), err)
-  await log.server.close()
 })
 
-test('another file under the same name, or another log behind the same URL, is refused until --restart', async () => {
-  const log = await fakeLog('id')
+test('another file under the same name, or another log behind the same URL, is refused until --restart', async (t) => {
+  const log = await fakeLog(t, 'id')
   const { path } = await eventFile(4)
   assert.equal((await ingest(log, path)).code, 0)
   const other = await eventFile(4, 100)
@@ -181,26 +183,23 @@ test('another file under the same name, or another log behind the same URL, is r
   assert.equal(JSON.parse(refused.err).error.code, 'CLI_FILE_CHANGED')
   assert.equal((await ingest(log, path, '--restart')).code, 0)
   assert.equal(log.events.length, 8)
-  const emptied = await fakeLog('id')
+  const emptied = await fakeLog(t, 'id')
   assert.equal(JSON.parse((await ingest(emptied, path)).err).error.code, 'CLI_FILE_CHANGED')
   assert.equal((await ingest(emptied, path, '--restart')).code, 0)
   assert.deepEqual(emptied.events, other.lines)
-  await log.server.close()
-  await emptied.server.close()
 })
 
-test('events from stdin', async () => {
-  const log = await fakeLog(undefined)
+test('events from stdin', async (t) => {
+  const log = await fakeLog(t, undefined)
   const args = ['ingest', '-', '--stream', 's', '--url', log.server.url, '--json']
   const { code, out } = await runCommand(args, { stdin: '{"id":"a","n":1}\n{"id":"b","n":2}' })
   assert.equal(code, 0)
   assert.equal(JSON.parse(out).total.accepted, 2)
   assert.equal(log.events.length, 2)
-  await log.server.close()
 })
 
-test('a wrong stream names the nearest; nobody listening is exit code 4', async () => {
-  const log = await fakeLog('id')
+test('a wrong stream names the nearest; nobody listening is exit code 4', async (t) => {
+  const log = await fakeLog(t, 'id')
   const { path } = await eventFile(1)
   const wrong = await runCommand(['ingest', path, '--stream', 'ss', '--url', log.server.url])
   assert.equal(wrong.code, 1)

@@ -189,7 +189,7 @@ async function sendOne(run: Run, batch: Batch, file: EventFile | undefined): Pro
     answer = await sendBatch(batch.body, {
       client: run.client,
       stream: run.stream.name,
-      key: run.stream.id === undefined ? batchKey(progress.source, batch.from, batch.body) : undefined,
+      key: run.stream.id == null ? batchKey(progress.source, batch.from, batch.body) : undefined,
       patienceMs: run.options.patience * 1_000,
       signal: run.abort.signal,
       onWait: (reason, delayMs) => run.meter.waiting(reason, delayMs),
@@ -240,7 +240,7 @@ async function resumed(
       `file "${name}" is not the one that was sent before: it begins otherwise`,
     )
   }
-  if (progress.log !== (await firstEvent(client, options.stream))) {
+  if (progress.log !== null && progress.log !== (await firstEvent(client, options.stream))) {
     const sent = `${progress.line - 1} lines of "${name}" were sent before, but not to the log behind this server`
     throw new RefoldError('CLI_FILE_CHANGED', sent)
   }

@@ -81,19 +81,24 @@ export function hashBytes64(
   out: Int32Array,
   at: number,
 ): void {
+  // Every word goes into both halves in different ways, so that no change of two words cancels out in both.
+  const keyed = 0xcc9e2d51 ^ (key[2]! & 0xfffe)
   let a = key[0]! ^ (end - start)
   let b = key[1]! | 0
   let position = start
-  for (; position + 8 <= end; position += 8) {
-    a = Math.imul(a ^ view.getInt32(position, true), 0xcc9e2d51)
-    a = (a << 15) | (a >>> 17)
-    b = Math.imul(b ^ view.getInt32(position + 4, true), 0x1b873593)
-    b = ((b << 13) | (b >>> 19)) + a
+  for (; position + 4 <= end; position += 4) {
+    const word = view.getInt32(position, true)
+    a = Math.imul(a ^ word, keyed)
+    a ^= a >>> 15
+    b = Math.imul(b + word, 0x1b873593)
+    b = ((b << 13) | (b >>> 19)) ^ a
   }
   for (; position < end; position++) {
-    a = Math.imul(a ^ view.getUint8(position), 0x85ebca6b)
-    a = (a << 15) | (a >>> 17)
-    b = (b + a) | 0
+    const byte = view.getUint8(position)
+    a = Math.imul(a ^ byte, keyed)
+    a ^= a >>> 15
+    b = Math.imul(b + byte, 0x1b873593)
+    b = ((b << 13) | (b >>> 19)) ^ a
   }
   a = mix(a ^ key[2]!)
   b = mix(b ^ key[3]! ^ a)

@@ -336,6 +336,9 @@ test('bodies of all requests together are bounded', async (t) => {
   finish()
   assert.equal((await first).status, 200)
   assert.equal((await post(path, order('f'))).status, 200)
+  // alone, a request is bounded by its own limits only, in however many pieces it comes
+  const large = gzipSync(order('g') + '\n'.repeat(500_000))
+  assert.equal((await post(path, large, { 'content-encoding': 'gzip' })).status, 200)
 })
 
 test('a view is read with filters, order and limits; mistakes are named together', async (t) => {

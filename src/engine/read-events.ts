@@ -34,13 +34,13 @@ export async function readLakeEvents(
   limit: number,
   options: StatementOptions = {},
 ): Promise<LogEvent[]> {
-  const events: LogEvent[] = []
+  let events: LogEvent[] = []
   const inOrder = files
     .filter((file) => file.stream === stream.name && mayHold(file, filter))
     .sort((a, b) => a.from - b.from)
   for (const file of inOrder) {
     if (events.length >= limit) break
-    events.push(...(await readFile(connection, stream, file, filter, limit - events.length, options)))
+    events = events.concat(await readFile(connection, stream, file, filter, limit - events.length, options))
   }
   return events
 }
@@ -54,7 +54,35 @@ function mayHold(file: LakeFile, { range, partition, offsets, after }: LakeEvent
   return held.to > (offsets?.from ?? 0) && held.from < (offsets?.to ?? Number.POSITIVE_INFINITY)
 }
 
+/**
+ * Reads a file window by window: as many commits as the limit should take, then more. A file is sorted by commit and
+ * its row groups say which commits they hold, so a page costs what it gives and not what the file has left.
+ */
 async function readFile(
+  connection: DuckDBConnection,
+  stream: StreamDef,
+  file: LakeFile,
+  filter: LakeEventsFilter,
+  limit: number,
+  options: StatementOptions,
+): Promise<LogEvent[]> {
+  const { range, after } = filter
+  const end = Math.min(file.to, range?.to ?? file.to)
+  let from = Math.max(file.from, range?.from ?? 0, (after?.commit ?? 0) - 1)
+  let commits = Math.ceil((1.25 * limit * (file.to - file.from)) / file.rows)
+  let events: LogEvent[] = []
+  while (from < end && events.length < limit) {
+    const window = { from, to: Math.min(end, from + commits) }
+    const inWindow = { ...filter, range: window }
+    const rest = limit - events.length
+    events = events.concat(await readWindow(connection, stream, file, inWindow, rest, options))
+    from = window.to
+    commits *= 4
+  }
+  return events
+}
+
+async function readWindow(
   connection: DuckDBConnection,
   stream: StreamDef,
   file: LakeFile,

@@ -55,7 +55,9 @@ async function parse(connection: DuckDBConnection, sql: string): Promise<ParseRe
     return {
       ok: false,
       message: String(answer.error_message),
-      ...(answer.position === undefined ? {} : { position: characterIndex(sql, Number(answer.position)) }),
+      ...(answer.position === undefined
+        ? {}
+        : { position: [...sql].slice(0, Number(answer.position)).join('').length }),
     }
   }
   const isAscii = Buffer.byteLength(sql) === sql.length
@@ -85,7 +87,7 @@ function parseLossless(text: string): unknown {
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON
 
 /**
- * DuckDB gives locations in bytes, and 2^64-1 for none. Both are put right in place: a character index, or no
+ * DuckDB gives locations in bytes (the place of a parse error in code points), and 2^64-1 for none. Both are put right in place: a character index, or no
  * property.
  */
 function normaliseLocations(node: unknown, toCharacters: (bytes: number) => number): void {

@@ -1,5 +1,5 @@
 /**
- * Explains a plan to people and programs: which queries run, what is kept for each key, what is exact, and what a
+ * Explains a plan, as data for people's pages and for programs: which queries run, what is kept for each key, what is exact, and what a
  * tick and a read cost. Pure: from the plan alone, with formulas in place of figures that only the running system
  * knows.
  */
@@ -70,33 +70,6 @@ export function explainPlan(plan: ViewPlan): Explanation {
     approximate: [...approximate].map(([column, why]) => ({ column, why })),
     cost: explainCost(plan, stages),
   }
-}
-
-/** The explanation as a page of text. */
-export function explanationText(explanation: Explanation): string {
-  const lines = [`view ${explanation.view} over ${explanation.streams.join(', ')}`]
-  for (const column of explanation.columns) {
-    const why = explanation.approximate.find((one) => one.column === column.name)?.why
-    lines.push(`  ${column.name} ${column.type}, ${why === undefined ? 'exact' : `approximate: ${why}`}`)
-  }
-  for (const stage of explanation.stages) {
-    lines.push('', `stage ${stage.name} reads ${stage.stream} (${stage.fields.join(', ') || 'no fields'})`)
-    for (const part of stage.parts) {
-      lines.push(`  part ${part.name}: one partial row per ${part.rowPer}, about ${part.bytesPerRow} bytes`)
-      lines.push(`    fold    ${part.foldSql}`, `    merge   ${part.mergeSql}`)
-    }
-    lines.push(`  merged  ${stage.mergedSql}`)
-  }
-  const { finish, cost } = explanation
-  lines.push('', `finish    ${finish.sql}`)
-  lines.push(`lookup by ${finish.lookupColumns.join(', ') || 'no column'}`, '')
-  lines.push(
-    `tick      ${cost.tick}`,
-    `read      ${cost.read}`,
-    `lookup    ${cost.lookup}`,
-    `memory    ${cost.memory}`,
-  )
-  return `${lines.join('\n')}\n`
 }
 
 function explainStage(stage: StagePlan): StageExplanation {

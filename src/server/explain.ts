@@ -4,6 +4,7 @@ import { slicesOf } from '../catalog/slices.ts'
 import { readVersion, serving } from '../catalog/versions.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { JsonValue } from '../model/schema.ts'
+import { explainPlan } from '../plan/explain.ts'
 import type { ServerContext } from './context.ts'
 
 export function explainView(context: ServerContext, view: string): JsonValue {
@@ -18,6 +19,7 @@ export function explainView(context: ServerContext, view: string): JsonValue {
     version: row.version,
     onError: row.onError,
     plan: row.plan as unknown as JsonValue,
+    explanation: explainPlan(row.plan) as unknown as JsonValue,
     state: {
       cut: progress?.cut ?? row.sealed,
       sealed: row.sealed,

@@ -87,8 +87,8 @@ function parseLossless(text: string): unknown {
 const rawJson = (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON
 
 /**
- * DuckDB gives locations in bytes (the place of a parse error in code points), and 2^64-1 for none. Both are put right in place: a character index, or no
- * property.
+ * DuckDB gives locations in bytes (the place of a parse error in code points), and 2^64-1 for none. They are put
+ * right in place: a character index, or no property.
  */
 function normaliseLocations(node: unknown, toCharacters: (bytes: number) => number): void {
   if (Array.isArray(node)) {

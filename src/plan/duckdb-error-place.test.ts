@@ -1,3 +1,5 @@
+/** Places that DuckDB points at, found in the text it was given. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { placeOfDuckDbError } from './duckdb-error-place.ts'

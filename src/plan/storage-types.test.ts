@@ -1,3 +1,5 @@
+/** Which types partial rows keep as they are, and how the others are kept. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasOneTextPerValue, hasUnnamedStruct, storageType } from './storage-types.ts'

@@ -43,6 +43,7 @@ const context: BenchContext = {
     console.error(`${((performance.now() - startedMs) / 1000).toFixed(0).padStart(4)} s  ${text}`),
 }
 
+process.once('SIGINT', () => process.exit(130))
 const measurements: Measurement[] = []
 for (const suite of suites) {
   if (!suite.names.some(context.wants)) continue

@@ -40,6 +40,10 @@ const counts: SenderCounts = {
 }
 
 const server = new DemoServer(path.join(root, 'examples/flights'), path.join(scratch, 'data'))
+process.once('SIGINT', () => {
+  rmSync(scratch, { recursive: true, force: true })
+  process.exit(130)
+})
 let failed = false
 try {
   failed = !(await demo())

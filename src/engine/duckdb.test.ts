@@ -1,10 +1,12 @@
+/** DuckDB as it is opened: settings pinned, values exact, statements that end when they should, failures told apart. */
+
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { isRefoldError } from '../../test/support/is-refold-error.ts'
 import { type DuckDB, openDuckDB, queryRows, queryValue, run, runCancellable } from './duckdb.ts'
-import { isRefoldError } from './duckdb-fixture.ts'
 
 let folder = ''
 let database: DuckDB

@@ -1,3 +1,5 @@
+/** The search for failing events, over a fold that is a function of the events' flags and weights. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

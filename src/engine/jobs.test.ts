@@ -6,13 +6,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
+import { isRefoldError } from '../../test/support/is-refold-error.ts'
+import {
+  commitsOf,
+  foldByHand,
+  goodOrder,
+  type Order,
+  ordersStream,
+  ordersView,
+} from '../../test/support/orders-view.ts'
+import { writeLogFixture } from '../../test/support/written-log.ts'
 import type { LakeFile } from '../lake/types.ts'
 import { type DuckDB, openDuckDB, queryRows } from './duckdb.ts'
-import { isRefoldError } from './duckdb-fixture.ts'
 import type { Job, JobResult, SliceInfo } from './engine.ts'
-import { commitsOf, foldByHand, goodOrder, type Order, ordersStream, ordersView } from './job-fixture.ts'
 import { FoldStalled } from './job-fold.ts'
-import { writeLogFixture } from './log-fixture.ts'
 import { runInWorker } from './run-in-worker.ts'
 
 let folder = ''

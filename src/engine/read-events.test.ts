@@ -1,17 +1,19 @@
+/** From hot log to lake and back: the text of every event, and the filters and pages of a reader. */
+
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import fc from 'fast-check'
+import { eventArbitrary, streamArbitrary } from '../../test/support/random-schema.ts'
+import { type FixtureCommit, writeLogFixture } from '../../test/support/written-log.ts'
 import type { LakeManifest } from '../lake/types.ts'
 import type { LogEvent, LogManifest } from '../log/types.ts'
 import type { StreamDef } from '../model/schema.ts'
 import { type DuckDB, openDuckDB } from './duckdb.ts'
-import { type FixtureCommit, writeLogFixture } from './log-fixture.ts'
 import { readLakeEvents } from './read-events.ts'
 import { runInWorker } from './run-in-worker.ts'
-import { eventArbitrary, streamArbitrary } from './schema-arbitrary.ts'
 
 let folder = ''
 let database: DuckDB

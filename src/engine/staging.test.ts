@@ -1,13 +1,15 @@
+/** What a staged Parquet file says of itself, and that none is handed out unsynced. */
+
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { crc32 } from 'node:zlib'
+import { isRefoldError } from '../../test/support/is-refold-error.ts'
 import { sumFile } from '../std/file-sum.ts'
 import { type Files, realFiles } from '../std/files.ts'
 import { type DuckDB, openDuckDB, queryRows } from './duckdb.ts'
-import { isRefoldError } from './duckdb-fixture.ts'
 import { copyToParquet } from './staging.ts'
 
 let folder = ''

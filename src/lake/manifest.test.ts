@@ -1,3 +1,5 @@
+/** Manifests with and without faults, and files that differ from their manifest. */
+
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,3 +1,5 @@
+/** The order of the calls that make a file's new name durable. */
+
 import assert from 'node:assert/strict'
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,10 +1,10 @@
 /** For tests: a stream, a view planned by hand, and a random history of them. No state. */
 
 import fc from 'fast-check'
-import type { StreamDef } from '../model/schema.ts'
-import type { ViewPlan } from '../plan/plan.ts'
-import type { EngineView } from './engine.ts'
-import type { FixtureCommit } from './log-fixture.ts'
+import type { EngineView } from '../../src/engine/engine.ts'
+import type { StreamDef } from '../../src/model/schema.ts'
+import type { ViewPlan } from '../../src/plan/plan.ts'
+import type { FixtureCommit } from './written-log.ts'
 
 export const ordersStream: StreamDef = {
   ...{ name: 'orders', partitions: 4, dedupe: { timeMs: 0, count: 0 }, latenessMs: 0 },

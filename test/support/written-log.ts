@@ -5,8 +5,8 @@
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { encodeDeadLine, encodeFrameHeader, encodeSegmentHeader, segmentName } from '../log/frame.ts'
-import type { DeadLetter, LogManifest, SegmentInfo } from '../log/types.ts'
+import { encodeDeadLine, encodeFrameHeader, encodeSegmentHeader, segmentName } from '../../src/log/frame.ts'
+import type { DeadLetter, LogManifest, SegmentInfo } from '../../src/log/types.ts'
 
 export interface FixtureEvent {
   readonly stream: string

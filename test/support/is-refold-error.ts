@@ -1,6 +1,6 @@
 /** For tests: says whether a thrown value is the `RefoldError` expected. */
 
-import { type ErrorCode, RefoldError } from '../model/errors.ts'
+import { type ErrorCode, RefoldError } from '../../src/model/errors.ts'
 
 export function isRefoldError(code: ErrorCode, message?: RegExp): (error: unknown) => boolean {
   return (error) =>

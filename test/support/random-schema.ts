@@ -4,7 +4,7 @@
  */
 
 import fc from 'fast-check'
-import type { Field, FieldType, StreamDef } from '../model/schema.ts'
+import type { Field, FieldType, StreamDef } from '../../src/model/schema.ts'
 
 export const streamArbitrary: fc.Arbitrary<StreamDef> = fc
   .array(fieldArbitrary(2), { minLength: 1, maxLength: 6 })

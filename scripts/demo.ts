@@ -44,6 +44,11 @@ process.once('SIGINT', () => {
   rmSync(scratch, { recursive: true, force: true })
   process.exit(130)
 })
+// Nothing here takes minutes: when it does, something that should answer does not.
+setTimeout(() => {
+  picture.say(`the demo gave up after five minutes\n${server.output()}`)
+  process.exit(1)
+}, 300_000).unref()
 let failed = false
 try {
   failed = !(await demo())
@@ -190,7 +195,7 @@ function draw(): () => void {
       picture.show({
         seconds: elapsed(),
         sent: counts.sent,
-        total,
+        done: counts.accepted / total,
         perSecond: ((now.sent - last.sent) / (now.ms - last.ms)) * 1000,
         cut: counts.cut,
         viewCut: answer?.cut ?? 0,

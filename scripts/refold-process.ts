@@ -49,8 +49,9 @@ export function startRefold(folder: string, port: number, data?: string): Refold
   return { child, port, url: `http://127.0.0.1:${port}`, output: () => output, ended }
 }
 
-/** Resolves once a real query is answered; throws with the server's own words when it ends before. */
-export async function untilReady(refold: RefoldProcess): Promise<void> {
+/** Resolves once a real query is answered; throws with the server's own words when it ends before, or never answers. */
+export async function untilReady(refold: RefoldProcess, timeoutMs = 60_000): Promise<void> {
+  const giveUpMs = performance.now() + timeoutMs
   let over: string | undefined
   void refold.ended.then((reason) => {
     over = reason
@@ -62,6 +63,7 @@ export async function untilReady(refold: RefoldProcess): Promise<void> {
     )
     if (ready) return
     if (over !== undefined) throw new Error(`the server ended (${over}):\n${refold.output()}`)
+    if (performance.now() > giveUpMs) throw new Error(`the server does not answer:\n${refold.output()}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

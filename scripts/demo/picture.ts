@@ -7,7 +7,8 @@
 export interface Scene {
   readonly seconds: number
   readonly sent: number
-  readonly total: number
+  /** Share of the flights that are in, from 0 to 1. */
+  readonly done: number
   readonly perSecond: number
   readonly cut: number
   readonly viewCut: number
@@ -61,9 +62,9 @@ function summary(scene: Scene): string {
 
 function* sceneLines(scene: Scene): Iterable<string> {
   const width = 40
-  const filled = Math.min(width, Math.round((scene.sent / scene.total) * width))
+  const filled = Math.min(width, Math.round(scene.done * width))
   yield ''
-  yield `  [${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${((scene.sent / scene.total) * 100).toFixed(0)} %`
+  yield `  [${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${(scene.done * 100).toFixed(0)} %`
   yield `  ${summary(scene)}`
   yield ''
   yield `  ${scene.title}`

@@ -122,6 +122,15 @@ test('values are typed exactly; headers, dead letters and other streams are pass
   assert.equal((await rowsOf(hotRelation(stream, [], files))).length, 1)
 })
 
+test('no dead letter makes the events beside it unreadable', async () => {
+  const dir = await newFolder()
+  const odd = '\ud800 \u0000 \u001f \u2028 "\\ \udfff'
+  const dead = { stream: 'events', index: 0, code: 'X', reason: odd, place: `/${odd}`, raw: odd }
+  const log = await writeLogFixture(dir, [{ ...commitOf('{"money":"1"}'), dead: [dead] }], 1)
+  const paths = log.segments.map(({ path }) => path)
+  assert.deepEqual(await rowsOf(hotRelation(streamOf([money]), 'all', paths)), [{ money: '1.0000000000' }])
+})
+
 test('defaults are applied when read, at every depth, also to events from before the field existed', async () => {
   const dir = await newFolder()
   const inner = field('q', { kind: 'integer', bits: 32 }, { optional: true, defaultValue: 7 })

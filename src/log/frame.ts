@@ -174,9 +174,17 @@ export function eventLineKey(stream: string): string {
   return `,${JSON.stringify(stream)}:`
 }
 
+/**
+ * Texts of a dead letter come from what was sent. JSON has an escape for half of a surrogate pair, and a strict
+ * parser refuses the whole file for it, so it becomes U+FFFD here.
+ */
 export function encodeDeadLine(commit: CommitSeq, letter: DeadLetter): string {
-  const { stream, index, code, reason, place, raw } = letter
-  return `${JSON.stringify({ c: commit, dead: { stream, index, code, reason, place, raw } })}\n`
+  const { stream, index, code } = letter
+  const dead = {
+    ...{ stream, index, code, reason: letter.reason.toWellFormed() },
+    ...{ place: letter.place.toWellFormed(), raw: letter.raw.toWellFormed() },
+  }
+  return `${JSON.stringify({ c: commit, dead })}\n`
 }
 
 export type LogLine =

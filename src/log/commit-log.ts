@@ -26,7 +26,7 @@ import { type CrashHook, noCrash } from './crash-point.ts'
 import { DedupeStore } from './dedupe-store.ts'
 import type { LogPosition } from './log-cursor.ts'
 import { LogState } from './log-state.ts'
-import { OpenFrame, type PendingAppend } from './open-frame.ts'
+import { type FrameContext, OpenFrame, type PendingAppend } from './open-frame.ts'
 import { createLogReader, type LogReader } from './reader.ts'
 import { type LostBytes, recover } from './recover.ts'
 import { SegmentWriter, WriteFailure } from './segment-writer.ts'
@@ -130,6 +130,7 @@ class Log implements CommitLog {
   readonly #state: LogState
   readonly #dedupe: DedupeStore
   readonly #drops = new Serial()
+  readonly #context: FrameContext
   readonly #bodies: ByteWriter[] = [new ByteWriter(BODY_BYTES), new ByteWriter(BODY_BYTES)]
   readonly #listeners = new Set<() => void>()
   #writing: OpenFrame | undefined
@@ -164,6 +165,7 @@ class Log implements CommitLog {
     this.#segments = segments
     this.#state = state
     this.#dedupe = dedupe
+    this.#context = { state, dedupe, contentKey: dedupe.contentKey, ids: new Int32Array(4096) }
     this.lost = lost
     this.reader = createLogReader(options.files)
     if (segments.hasCommits) this.#startAge()
@@ -300,8 +302,7 @@ class Log implements CommitLog {
     const timeMs = Math.max(before?.timeMs ?? this.#state.durable.timeMs, this.#clock.nowMs())
     const body = this.#bodies.find((candidate) => candidate !== before?.body)
     assert(body !== undefined, 'one of two bodies is free')
-    const context = { state: this.#state, dedupe: this.#dedupe, contentKey: this.#dedupe.contentKey }
-    return new OpenFrame(context, commit, timeMs, body)
+    return new OpenFrame(this.#context, commit, timeMs, body)
   }
 
   /** Writes frame after frame until nothing waits. Never rejects. */

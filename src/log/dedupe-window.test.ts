@@ -14,7 +14,7 @@ function wordsOf(id: string): Int32Array {
 
 /** Adds the id unless it is remembered; answers whether it was. */
 function isRemembered(window: DedupeWindow, id: string, timeMs: number): boolean {
-  return window.claim(wordsOf(id), timeMs) >= 0
+  return window.claim(wordsOf(id), 0, timeMs) >= 0
 }
 
 test('an id is remembered up to exactly its age and its count', () => {
@@ -112,7 +112,7 @@ test('a large window grows, turns over and stays exact', () => {
   }
   assert.equal(window.size, 50_000)
   for (let n = 110_000; n < 160_000; n += 7) {
-    const place = window.claim(wordsOf(`id-${n}`), 1)
+    const place = window.claim(wordsOf(`id-${n}`), 0, 1)
     word[0] = n
     assert.ok(place >= 0 && window.hasContent(place, word))
   }

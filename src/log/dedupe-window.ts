@@ -29,6 +29,7 @@ const TIME_WORD = 6
 const CHUNK_ENTRIES = 1 << 14
 const CHUNK_WORDS = CHUNK_ENTRIES * ENTRY_WORDS
 const LOAD_MAX = 0.7
+const BLOCK_ENTRIES = 256
 
 export interface WindowBounds {
   readonly timeMs: number
@@ -64,6 +65,8 @@ export class DedupeWindow {
   #shift = 32 - 10
   #cells = new Int32Array(2 << 10)
   #used = 0
+  /** Keeps the loads of `touch` from being optimised away. */
+  readonly #touched = new Int32Array(1)
 
   constructor(bounds: WindowBounds) {
     this.#bounds = bounds
@@ -102,24 +105,36 @@ export class DedupeWindow {
   }
 
   /**
-   * The place of the remembered entry with this fingerprint, or -1 after adding it, as the newest, at `timeMs`; its
-   * place is then `head - 1` and its content is to be set.
+   * Brings the index cells of these fingerprints (four words each) into the processor's cache, before they are
+   * claimed one after the other: loads that do not depend on each other overlap.
    */
-  claim(words: Int32Array, timeMs: number): number {
+  touch(words: Int32Array, count: number): void {
+    const cells = this.#cells
+    const shift = this.#shift
+    let sum = 0
+    for (let i = 0; i < 4 * count; i += 4) sum ^= cells[(words[i]! >>> shift) << 1]!
+    this.#touched[0] = sum
+  }
+
+  /**
+   * The place of the remembered entry with the fingerprint at `words[at]`, or -1 after adding it, as the newest, at
+   * `timeMs`; its place is then `head - 1` and its content is to be set.
+   */
+  claim(words: Int32Array, at: number, timeMs: number): number {
     if (this.#used >= LOAD_MAX * (this.#cells.length / 2)) this.#grow()
     const cells = this.#cells
     const wrap = cells.length - 1
-    const tag = words[0]! | 1
+    const tag = words[at]! | 1
     let cell = (tag >>> this.#shift) << 1
     for (; cells[cell] !== 0; cell = (cell + 2) & wrap) {
       if (cells[cell] !== tag) continue
       const place = this.#placeOf(cells[cell + 1]!)
-      if (place >= this.#tail && this.#holds(place, words)) return place
+      if (place >= this.#tail && this.#holds(place, words, at)) return place
     }
     cells[cell] = tag
     cells[cell + 1] = this.#head | 0
     this.#used++
-    this.#push(words, timeMs)
+    this.#push(words, at, timeMs)
     return -1
   }
 
@@ -139,7 +154,7 @@ export class DedupeWindow {
   /** The commit that ended at `mark` is durable. */
   setDurable(mark: WindowMark): void {
     assert(mark.head >= this.#durable.head && mark.tail >= this.#durable.tail, 'a window only goes on')
-    for (let place = this.#start; place < mark.tail; place++) this.#unindex(place)
+    this.#unindexAll(this.#start, mark.tail)
     this.#letGo(mark.tail)
     this.#durable = mark
   }
@@ -147,7 +162,7 @@ export class DedupeWindow {
   /** Forgets everything since the last durable mark, and remembers again what was evicted since. */
   rollBack(): void {
     const { head, tail } = this.#durable
-    for (let place = head; place < this.#head; place++) this.#unindex(place)
+    this.#unindexAll(head, this.#head)
     this.#head = head
     this.#tail = tail
   }
@@ -180,10 +195,7 @@ export class DedupeWindow {
     while ((1 << bits) * LOAD_MAX <= this.size) bits++
     this.#shift = 32 - bits
     this.#cells = new Int32Array(2 * 2 ** bits)
-    for (let place = this.#tail; place < this.#head; place++) {
-      const tag = this.#chunkOf(place).words[(place % CHUNK_ENTRIES) * ENTRY_WORDS]! | 1
-      this.#place(tag, place | 0)
-    }
+    this.#inBlocks(this.#tail, this.#head, (tag, place) => this.#place(tag, place | 0))
     this.#used = this.size
   }
 
@@ -202,14 +214,14 @@ export class DedupeWindow {
     return found
   }
 
-  #push(words: Int32Array, timeMs: number): void {
+  #push(words: Int32Array, at: number, timeMs: number): void {
     const chunk = this.#chunkFor(this.#head, timeMs, timeMs).words
-    const at = (this.#head % CHUNK_ENTRIES) * ENTRY_WORDS
-    chunk[at] = words[0]!
-    chunk[at + 1] = words[1]!
-    chunk[at + 2] = words[2]!
-    chunk[at + 3] = words[3]!
-    chunk[at + TIME_WORD] = timeMs | 0
+    const to = (this.#head % CHUNK_ENTRIES) * ENTRY_WORDS
+    chunk[to] = words[at]!
+    chunk[to + 1] = words[at + 1]!
+    chunk[to + 2] = words[at + 2]!
+    chunk[to + 3] = words[at + 3]!
+    chunk[to + TIME_WORD] = timeMs | 0
     this.#head++
     if (this.#head - this.#tail > this.#bounds.count) this.#tail = this.#head - this.#bounds.count
   }
@@ -260,14 +272,14 @@ export class DedupeWindow {
     return this.#start + ((low - (this.#start | 0)) >>> 0)
   }
 
-  #holds(place: number, words: Int32Array): boolean {
+  #holds(place: number, words: Int32Array, at: number): boolean {
     const chunk = this.#chunkOf(place).words
-    const at = (place % CHUNK_ENTRIES) * ENTRY_WORDS
+    const from = (place % CHUNK_ENTRIES) * ENTRY_WORDS
     return (
-      chunk[at] === words[0] &&
-      chunk[at + 1] === words[1] &&
-      chunk[at + 2] === words[2] &&
-      chunk[at + 3] === words[3]
+      chunk[from] === words[at] &&
+      chunk[from + 1] === words[at + 1] &&
+      chunk[from + 2] === words[at + 2] &&
+      chunk[from + 3] === words[at + 3]
     )
   }
 
@@ -289,12 +301,30 @@ export class DedupeWindow {
     }
   }
 
+  #unindexAll(from: number, to: number): void {
+    this.#inBlocks(from, to, (tag, place) => this.#unindex(tag, place | 0))
+  }
+
+  /** Calls `each` for the tags and places of [from, to), after touching the index cells of a block of them. */
+  #inBlocks(from: number, to: number, each: (tag: number, place: number) => void): void {
+    const words = new Int32Array(4 * Math.min(BLOCK_ENTRIES, to - from))
+    for (let start = from; start < to; start += BLOCK_ENTRIES) {
+      const count = Math.min(BLOCK_ENTRIES, to - start)
+      let chunk = this.#chunkOf(start).words
+      for (let i = 0; i < count; i++) {
+        const slot = (start + i) % CHUNK_ENTRIES
+        if (slot === 0) chunk = this.#chunkOf(start + i).words
+        words[4 * i] = chunk[slot * ENTRY_WORDS]! | 1
+      }
+      this.touch(words, count)
+      for (let i = 0; i < count; i++) each(words[4 * i]!, start + i)
+    }
+  }
+
   /** Takes an entry out of the index and shifts back what probing had pushed past it. */
-  #unindex(place: number): void {
+  #unindex(tag: number, low: number): void {
     const cells = this.#cells
     const wrap = cells.length - 1
-    const tag = this.#chunkOf(place).words[(place % CHUNK_ENTRIES) * ENTRY_WORDS]! | 1
-    const low = place | 0
     let hole = (tag >>> this.#shift) << 1
     while (cells[hole] !== tag || cells[hole + 1] !== low) hole = (hole + 2) & wrap
     for (let cell = (hole + 2) & wrap; cells[cell] !== 0; cell = (cell + 2) & wrap) {

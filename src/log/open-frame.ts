@@ -29,6 +29,8 @@ export interface FrameContext {
   readonly dedupe: DedupeStore
   /** Hashes the content of an event. */
   readonly contentKey: Int32Array
+  /** Scratch: the fingerprints of a request's ids. */
+  ids: Int32Array
 }
 
 const KEPT_BODY_BYTES = 4 << 20
@@ -47,7 +49,6 @@ export class OpenFrame {
   readonly #context: FrameContext
   readonly #changed = new Set<string>()
   readonly #head: Buffer
-  readonly #id = new Int32Array(4)
   readonly #content = new Int32Array(2)
   #events = 0
 
@@ -72,12 +73,13 @@ export class OpenFrame {
     const key = Buffer.from(keyText)
     const conflicts: { index: number; id: string }[] = []
     const before = { accepted: work.accepted, duplicate: work.duplicate }
-    for (const event of request.events) {
+    if (window !== undefined) this.#hashIds(window, request.events)
+    for (const [position, event] of request.events.entries()) {
       if (event.id === undefined || window === undefined) {
         this.#writeEvent(work, event, key, true)
         continue
       }
-      if (this.#addWithId(work, window, event, event.id, key)) continue
+      if (this.#addWithId(work, window, event, 4 * position, key)) continue
       conflicts.push({ index: event.index, id: event.id })
       this.#addDead(work, conflictLetter(event, event.id))
     }
@@ -100,16 +102,24 @@ export class OpenFrame {
     return { header, line: encodeFrameHeader(header, [this.body.bytes()]) }
   }
 
+  #hashIds({ window, idKey }: StreamWindow, events: readonly PreparedEvent[]): void {
+    if (this.#context.ids.length < 4 * events.length) this.#context.ids = new Int32Array(8 * events.length)
+    const { ids } = this.#context
+    for (const [position, { id }] of events.entries()) {
+      if (id !== undefined) hashText128(idKey, id, ids, 4 * position)
+    }
+    window.touch(ids, events.length)
+  }
+
   /** False when the id is remembered with another content. */
   #addWithId(
     work: StreamWork,
-    { window, idKey, idInEvent }: StreamWindow,
+    { window, idInEvent }: StreamWindow,
     event: PreparedEvent,
-    id: string,
+    idAt: number,
     key: Buffer,
   ): boolean {
-    hashText128(idKey, id, this.#id, 0)
-    const place = window.claim(this.#id, this.timeMs)
+    const place = window.claim(this.#context.ids, idAt, this.timeMs)
     if (place < 0) {
       const start = this.#writeEvent(work, event, key, idInEvent)
       this.#hashContent(start, this.body.length - LINE_END.length)

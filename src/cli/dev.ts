@@ -66,7 +66,8 @@ class DevSession {
   #project: ProjectDef | undefined
   #save = 0
   #work: Promise<void> = Promise.resolve()
-  #failed = false
+  /** Resolved when nothing runs and no save could mend that. */
+  readonly #failed = Promise.withResolvers<void>()
 
   constructor(cli: Cli, options: DevOptions) {
     this.#cli = cli
@@ -84,7 +85,7 @@ class DevSession {
         return
       }
       await this.#take(loaded)
-      if (!this.#failed) await stopped
+      await Promise.race([stopped, this.#failed.promise])
     } finally {
       this.#watch.close()
       this.#cli.terminal.endProgress()
@@ -131,11 +132,8 @@ class DevSession {
       if (mistakes !== undefined) return this.#refuse(mistakes)
       reportError(this.#cli, error, this.#options.json)
       // Without a server there is nothing that a save could mend, such as a folder that another server holds.
-      if (this.#server === undefined) {
-        this.#failed = true
-        process.exit(this.#cli.exitCode)
-      }
-      this.#cli.exitCode = exitCodes.ok.code
+      if (this.#server === undefined) this.#failed.resolve()
+      else this.#cli.exitCode = exitCodes.ok.code
     }
   }
 

@@ -3,6 +3,7 @@
  * Also keeps the pace that was asked for. State: when it began, what was sent since, and the rate of the last seconds.
  */
 
+import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { RefoldError } from '../model/errors.ts'
 import type { Batch } from './event-file.ts'
@@ -13,6 +14,7 @@ import type { Cli, Terminal } from './terminal.ts'
 export interface IngestMeter {
   /** Line within which the file ended, where somebody is still writing it. */
   readonly unfinishedLine: number | undefined
+  /** Said with the first batch that is sent, if one is. */
   note(text: string): void
   unfinished(line: number): void
   sent(batch: Batch, answer: IngestAnswer): void
@@ -29,11 +31,13 @@ const rateWindowMs = 5_000
 export function createIngestMeter(terminal: Terminal, file: string, stream: string): IngestMeter {
   const beganMs = performance.now()
   const style = terminal.talkStyle
+  const route = `${basename(file)} → ${stream}`
   const recent: { atMs: number; events: number; share: number }[] = []
   let events = 0
   let rejected = 0
   let firstShare: number | undefined
   let unfinishedLine: number | undefined
+  let noted: string | undefined
   const sleep = (delayMs: number, signal: AbortSignal): Promise<void> =>
     delay(delayMs, undefined, { signal }).catch(() => {})
   return {
@@ -43,12 +47,16 @@ export function createIngestMeter(terminal: Terminal, file: string, stream: stri
     get totals() {
       return { events, seconds: (performance.now() - beganMs) / 1_000 }
     },
-    note: (text) => terminal.talk(style.dim(text)),
+    note(text) {
+      noted = text
+    },
     unfinished(line) {
       unfinishedLine = line
     },
     sent(batch, answer) {
       const atMs = performance.now()
+      if (noted !== undefined) terminal.talk(style.dim(noted))
+      noted = undefined
       events += batch.events
       rejected += answer.rejected.length
       firstShare ??= batch.share
@@ -59,7 +67,7 @@ export function createIngestMeter(terminal: Terminal, file: string, stream: stri
       const share = batch.share
       const shareRate = share === undefined ? 0 : (share - first.share) / seconds
       const parts = [
-        `${file} → ${stream}`,
+        route,
         share === undefined ? undefined : `${Math.floor(share * 100)}%`,
         `${grouped(events)} events`,
         `${grouped(Math.round((events - first.events) / seconds))}/s`,
@@ -69,7 +77,7 @@ export function createIngestMeter(terminal: Terminal, file: string, stream: stri
       terminal.progress(parts.filter((part) => part !== undefined).join('  '))
     },
     waiting(reason, delayMs) {
-      terminal.progress(`${file} → ${stream}  waits ${(delayMs / 1_000).toFixed(1)} s: ${reason.message}`)
+      terminal.progress(`${route}  waits ${(delayMs / 1_000).toFixed(1)} s: ${reason.message}`)
     },
     async pace(count, rate, signal) {
       if (rate === undefined) return

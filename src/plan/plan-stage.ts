@@ -5,7 +5,7 @@ import { type FinishOrder, outerFinishSql, passedOn, stageFinishSql, throughLink
 import { type Grouping, type PlannedGroup, planGroup } from './group-stage.ts'
 import type { Column, FinishPlan, StagePlan, ViewPlan } from './plan.ts'
 import { columnsUsed, hasUnnest, type PlannedLink, type PlanStream, type PlanTools } from './planned-link.ts'
-import { usesColumn } from './resolve-names.ts'
+import { freeColumns, usesColumn } from './resolve-names.ts'
 import { planRows } from './row-stage.ts'
 import type { SqlNode } from './sql-syntax.ts'
 import { columnNames, columnRef, contains, rewrite, structuralKey } from './syntax-tree.ts'
@@ -118,10 +118,12 @@ async function planGrouping(
 ): Promise<PlannedStage | undefined> {
   const { resolved, source } = link
   const isKey = (item: SqlNode): boolean => !contains(item, tools.isAggregate) && usesColumn(item)
+  // To DuckDB the columns of HAVING belong to GROUP BY ALL too, so they make the groups finer.
+  const havingColumns = resolved.having === undefined ? [] : freeColumns(resolved.having, tools.isAggregate)
   const orders = resolved.orders.map((order) => order.expression)
   const group = await planGroup(
     {
-      keys: resolved.groupAll ? resolved.items.filter(isKey) : resolved.groups,
+      keys: resolved.groupAll ? [...resolved.items.filter(isKey), ...havingColumns] : resolved.groups,
       where: resolved.where,
       finished: [...resolved.items, ...(resolved.having === undefined ? [] : [resolved.having]), ...orders],
       columns: source.columns.map((column) => column.actual),

@@ -132,7 +132,7 @@ async function planLinks(
   chain: SelectChain,
   tools: PlanTools,
 ): Promise<readonly PlannedLink[] | undefined> {
-  const whole = await describeWhole(request, chain)
+  const whole = await describeWhole(request)
   // What was refused already may make DuckDB speak of something else.
   const binds = whole.ok && !tools.mistakes.found
   const planned: PlannedLink[] = []
@@ -164,10 +164,12 @@ type Described =
   | { readonly ok: true; readonly columns: readonly Column[] }
   | { readonly ok: false; readonly error: unknown }
 
-/** The columns of the whole statement, as the user wrote it, over an empty table in place of the stream. */
-async function describeWhole(request: PlanRequest, chain: SelectChain): Promise<Described> {
+/** The columns of the whole statement, as the user wrote it, over empty tables in place of the streams. */
+async function describeWhole(request: PlanRequest): Promise<Described> {
   try {
-    const relations = { [chain.stream.name]: streamOf(chain.stream).columns }
+    const relations = Object.fromEntries(
+      request.streams.map((stream) => [stream.name, streamOf(stream).columns]),
+    )
     return { ok: true, columns: await request.syntax.describe(request.sql, relations) }
   } catch (error) {
     return { ok: false, error }

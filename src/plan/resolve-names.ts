@@ -63,14 +63,24 @@ export interface ResolveContext {
 }
 
 /** Whether an expression uses a column: parameters of lambdas are none. */
-export function usesColumn(node: SqlNode, lambdaNames: ReadonlySet<string> = new Set()): boolean {
+export function usesColumn(node: SqlNode): boolean {
+  return freeColumns(node, () => false).length > 0
+}
+
+/** References to columns in an expression, outside of what `isClosed` says. */
+export function freeColumns(
+  node: SqlNode,
+  isClosed: (node: SqlNode) => boolean,
+  lambdaNames: ReadonlySet<string> = new Set(),
+): readonly SqlNode[] {
   const names = columnNames(node)
-  if (names !== undefined) return !lambdaNames.has(names[0]!.toLowerCase())
+  if (names !== undefined) return lambdaNames.has(names[0]!.toLowerCase()) ? [] : [node]
+  if (isClosed(node)) return []
   const takesLambda = lambdaFunctions.has(functionName(node) ?? '')
-  return childrenOf(node).some((child) => {
-    if (!takesLambda || child.class !== 'LAMBDA') return usesColumn(child, lambdaNames)
+  return childrenOf(node).flatMap((child) => {
+    if (!takesLambda || child.class !== 'LAMBDA') return freeColumns(child, isClosed, lambdaNames)
     const bound = new Set([...lambdaNames, ...lambdaParameters(nodeOf(child.lhs))])
-    return usesColumn(nodeOf(child.expr)!, bound)
+    return freeColumns(nodeOf(child.expr)!, isClosed, bound)
   })
 }
 

@@ -8,11 +8,17 @@ import { unreachable } from '../std/assert.ts'
 import type { EngineSpec } from './engine.ts'
 import { LiveCore } from './live-core.ts'
 import type { FromEngine, LiveCalls, LiveMethod, ToEngine } from './live-protocol.ts'
+import { Outbox } from './outbox.ts'
 
 let core: LiveCore | undefined
 const running = new Map<number, AbortController>()
+const outbox = new Outbox<FromEngine>((messages) => {
+  if (process.connected) process.send?.([...messages], undefined, undefined, () => {})
+})
 
-process.on('message', (message) => receive(message as ToEngine))
+process.on('message', (messages) => {
+  for (const message of messages as readonly ToEngine[]) receive(message)
+})
 process.on('disconnect', () => process.exit(0))
 // The server stops the engine; a terminal's Ctrl-C reaches the whole group and is not for us.
 process.on('SIGINT', () => {})
@@ -40,12 +46,12 @@ async function answer(id: number, method: LiveMethod, args: unknown): Promise<vo
   const controller = new AbortController()
   running.set(id, controller)
   try {
-    send({ kind: 'answer', id, value: await call(method, args, controller.signal) })
+    outbox.send({ kind: 'answer', id, value: await call(method, args, controller.signal) })
   } catch (error) {
     const body = toErrorBody(error)
     if (body.code === 'INTERNAL')
       process.stderr.write(`refold engine: ${error instanceof Error ? error.stack : error}\n`)
-    send({ kind: 'failure', id, error: body })
+    outbox.send({ kind: 'failure', id, error: body })
   } finally {
     running.delete(id)
   }
@@ -54,7 +60,7 @@ async function answer(id: number, method: LiveMethod, args: unknown): Promise<vo
 async function call(method: LiveMethod, args: unknown, signal: AbortSignal): Promise<unknown> {
   if (method === 'start') {
     const started = await LiveCore.start(args as EngineSpec, (progress) =>
-      send({ kind: 'progress', progress }),
+      outbox.send({ kind: 'progress', progress }),
     )
     core = started.core
     return { badSlices: started.badSlices }
@@ -88,8 +94,4 @@ async function call(method: LiveMethod, args: unknown, signal: AbortSignal): Pro
     default:
       return unreachable(method)
   }
-}
-
-function send(message: FromEngine): void {
-  if (process.connected) process.send?.(message, undefined, undefined, () => {})
 }

@@ -11,6 +11,7 @@ import { type ErrorBody, fromErrorBody, RefoldError } from '../model/errors.ts'
 import { must, unreachable } from '../std/assert.ts'
 import type { EngineProgress, LiveEngine } from './engine.ts'
 import type { FromEngine, LiveCalls, LiveMethod, ToEngine } from './live-protocol.ts'
+import { Outbox } from './outbox.ts'
 
 /** libuv's pool runs DuckDB's calls: with its default of 4, people's SQL would make ticks queue. */
 const UV_THREADS = 24
@@ -38,12 +39,19 @@ class LiveEngineClient implements LiveEngine {
   readonly #waiting = new Map<number, Waiting>()
   readonly #progressListeners: ((progress: EngineProgress) => void)[] = []
   readonly #exitListeners: ((reason: string) => void)[] = []
+  readonly #outbox: Outbox<ToEngine>
   #nextId = 1
   #ended: string | undefined
 
   constructor(child: ChildProcess) {
     this.#child = child
-    child.on('message', (message) => this.#receive(message as FromEngine))
+    // A channel that closed under us is reported by the exit event; a failed send needs no second report.
+    this.#outbox = new Outbox((messages) => {
+      if (child.connected) child.send([...messages], () => {})
+    })
+    child.on('message', (messages) => {
+      for (const message of messages as readonly FromEngine[]) this.#receive(message)
+    })
     child.on('error', (error) => this.#end(error.message))
     child.on('exit', (code, signal) => this.#end(signal === null ? `exit code ${code}` : `signal ${signal}`))
   }
@@ -115,8 +123,7 @@ class LiveEngineClient implements LiveEngine {
   }
 
   #send(message: ToEngine): void {
-    // A channel that closed under us is reported by the exit event; a failed send needs no second report.
-    if (this.#ended === undefined && this.#child.connected) this.#child.send(message, () => {})
+    if (this.#ended === undefined) this.#outbox.send(message)
   }
 
   #receive(message: FromEngine): void {

@@ -1,3 +1,5 @@
+/** What senders are told, one case after the other: answers, refusals, and what happens to segments and ids. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RefoldError } from '../model/errors.ts'

@@ -1,3 +1,5 @@
+/** The window against a plain list, its bounds to the millisecond and the entry, and its hashes. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'

@@ -1,3 +1,5 @@
+/** Lines of the log taken apart. What whole frames look like is compared in the property test. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { eventId } from './event-id.ts'

@@ -142,7 +142,7 @@ export class OpenFrame {
     const { partition, json, timeUs } = event
     const offset = work.offsets[partition]
     assert(offset !== undefined, `stream "${work.name}" has partition ${partition}`)
-    const id = idInEvent || event.id === undefined ? undefined : JSON.stringify(event.id)
+    const id = idInEvent || event.id === undefined ? undefined : JSON.stringify(event.id.toWellFormed())
     body.reserve(3 * json.length + key.length + LINE_ROOM + 3 * (id?.length ?? 0))
     body.piece(this.#head)
     body.digits(this.#events++)

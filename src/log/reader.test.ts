@@ -1,3 +1,5 @@
+/** Readers and cursors hand out exactly the commits asked for, found by cut, offset or time. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RefoldError } from '../model/errors.ts'

@@ -1,3 +1,5 @@
+/** What a start makes of files that a crash, a failing disk or a hand has changed. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RefoldError } from '../model/errors.ts'

@@ -1,3 +1,5 @@
+/** One contract for the real files and their double, and what the double loses. */
+
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

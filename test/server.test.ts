@@ -12,13 +12,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ProjectDef, ViewDef } from '../src/define/types.ts'
 import type { LogEvent, PreparedEvent } from '../src/log/types.ts'
 import type { FieldType } from '../src/model/schema.ts'
+import { ProjectMistakes } from '../src/server/checked-project.ts'
 import { type ServerCrashPoint, serverCrashPoints } from '../src/server/crash-point.ts'
-import {
-  openServer,
-  ProjectMistakes,
-  type RunningServer,
-  type ServerOptions,
-} from '../src/server/open-server.ts'
+import { openServer, type RunningServer, type ServerOptions } from '../src/server/open-server.ts'
 
 let folder: string
 let server: RunningServer | undefined

@@ -6,6 +6,7 @@
  * from the one before it, so a watermark may be stated too early but never too late.
  */
 
+import type { LakeManifest } from '../lake/types.ts'
 import type { LogReader } from '../log/reader.ts'
 import type { CommitHeader, DurableState, LogManifest, StreamCounts } from '../log/types.ts'
 import type { CommitSeq } from '../model/cut.ts'
@@ -84,6 +85,7 @@ export async function loadHistory(
   reader: LogReader,
   manifest: LogManifest,
   durable: DurableState,
+  lake: LakeManifest,
 ): Promise<number> {
   const headers: CommitHeader[] = []
   const from = manifest.segments[0]?.base ?? 0
@@ -96,7 +98,7 @@ export async function loadHistory(
     commit: from,
     timeMs: headers[0]?.timeMs ?? durable.timeMs,
     watermarksUs: kept(durable.watermarksUs),
-    counts: kept(durable.counts),
+    counts: { ...(from === lake.through ? countsOf(lake) : {}), ...kept(durable.counts) },
     logBytes: 0,
   }
   history.add(state)
@@ -111,4 +113,13 @@ export async function loadHistory(
     history.add(state)
   }
   return state.logBytes
+}
+
+/** What was accepted up to the lake's cut: its rows. What was not accepted is in no file, and not needed at old cuts. */
+function countsOf({ files }: LakeManifest): Record<string, StreamCounts> {
+  const counts: Record<string, StreamCounts> = {}
+  for (const { stream, rows } of files) {
+    counts[stream] = { accepted: (counts[stream]?.accepted ?? 0) + rows, duplicate: 0, rejected: 0 }
+  }
+  return counts
 }

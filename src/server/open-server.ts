@@ -6,16 +6,15 @@
  * then the engine, which is given only what those two say, and last the HTTP surface.
  */
 
-import { highestCut, recordAudit, recordCut } from '../catalog/journal.ts'
+import { recordAudit, recordCut } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
-import { readMeta, setMeta } from '../catalog/meta.ts'
 import { latestStreams, recordStreams } from '../catalog/streams.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engine.ts'
 import { startLiveEngine } from '../engine/live-engine.ts'
 import { type JobOptions, runJob } from '../engine/run-job.ts'
-import { type CommitLog, openCommitLog } from '../log/commit-log.ts'
+import type { CommitLog } from '../log/commit-log.ts'
 import { RefoldError } from '../model/errors.ts'
 import { type SegmentPolicy, segmentPolicy } from '../run/kappa.ts'
 import type { Core } from '../serve/core.ts'
@@ -23,10 +22,10 @@ import { createHttpServer, type HttpServer } from '../serve/http-server.ts'
 import { type Clock, systemClock } from '../std/clock.ts'
 import { type Files, realFiles } from '../std/files.ts'
 import { type Logger, silentLogger } from '../std/logger.ts'
-import { randomSeed } from '../std/random.ts'
 import { Semaphore } from '../std/semaphore.ts'
 import { Serial } from '../std/serial.ts'
 import { refoldBadSlices } from './bad-slices.ts'
+import { checkedViews } from './checked-project.ts'
 import { CommitHistory, loadHistory } from './commit-history.ts'
 import type { ServerContext } from './context.ts'
 import { createCore } from './core-of-server.ts'
@@ -38,7 +37,7 @@ import { EngineSupervisor } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
-import { planViews } from './plan-views.ts'
+import { openProjectLog } from './open-project-log.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
@@ -71,17 +70,6 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
-/** All mistakes of a project that a running data folder and the planner find; thrown together. */
-export class ProjectMistakes extends Error {
-  override readonly name = 'ProjectMistakes'
-  readonly mistakes: readonly RefoldError[]
-
-  constructor(mistakes: readonly RefoldError[]) {
-    super(mistakes.map((mistake) => mistake.message).join('\n'))
-    this.mistakes = mistakes
-  }
-}
-
 const SEAL_CHECK_MS = 100
 const LAKE_CHECK_MS = 500
 const JOURNAL_MS = 1_000
@@ -91,59 +79,36 @@ const WORKER_MEMORY_SHARE = 0.5
 
 /** Opens a project's data folder and serves it. Throws ProjectMistakes, or the RefoldError that kept it from opening. */
 export async function openServer(project: ProjectDef, options: ServerOptions = {}): Promise<RunningServer> {
-  const { clock = systemClock, logger = silentLogger } = options
+  const {
+    clock = systemClock,
+    logger = silentLogger,
+    files = realFiles,
+    startEngine = startLiveEngine,
+  } = options
   const folder = openDataFolder(project.dataDir, clock, logger)
+  // The first engine's process loads its code while views are planned and the log is opened.
+  const first = startEngine()
+  const engines = [first]
+  const nextEngine = () => engines.shift() ?? startEngine()
   let log: CommitLog | undefined
   try {
-    const views = await checkedViews(project, folder)
-    log = await openLog(project, folder, clock, options)
+    const planning = checkedViews(project, folder.catalog)
+    // A log is not opened for streams that its events do not fit.
+    if (streamMistakes(latestStreams(folder.catalog), project).length > 0) await planning
+    const opening = openProjectLog(project, folder, { clock, files, ...options.segments })
+    const [planned, opened] = await Promise.allSettled([planning, opening])
+    if (opened.status === 'fulfilled') log = opened.value
+    if (planned.status === 'rejected') throw planned.reason
+    if (log === undefined) throw opened.status === 'rejected' ? opened.reason : undefined
     recordStreams(folder.catalog, project.streams, log.state().cut.commit)
-    return await new Server(project, options, folder, log).start(views)
+    const server = new Server(project, { ...options, startEngine: nextEngine }, folder, log)
+    return await server.start(planned.value)
   } catch (error) {
+    await first.stop()
     await log?.close()
     folder.close()
     throw error
   }
-}
-
-async function checkedViews(project: ProjectDef, folder: DataFolder): Promise<readonly NewVersion[]> {
-  const planned = await planViews(project)
-  const mistakes = [
-    ...streamMistakes(latestStreams(folder.catalog), project),
-    ...(planned.ok ? [] : planned.mistakes),
-  ]
-  if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
-  return planned.views
-}
-
-async function openLog(
-  project: ProjectDef,
-  folder: DataFolder,
-  clock: Clock,
-  options: ServerOptions,
-): Promise<CommitLog> {
-  const { catalog } = folder
-  let dedupeSeed = readMeta(catalog, 'dedupe-seed')
-  if (dedupeSeed === undefined) {
-    dedupeSeed = randomSeed()
-    setMeta(catalog, 'dedupe-seed', dedupeSeed)
-  }
-  const policy = { ...segmentPolicy, ...options.segments }
-  return await openCommitLog({
-    dir: folder.log,
-    lostFoundDir: folder.lostAndFound,
-    streams: project.streams,
-    files: options.files ?? realFiles,
-    clock,
-    limits: {
-      queueBytes: project.limits.queueBytes,
-      segmentBytes: policy.rollBytes,
-      segmentAgeMs: policy.rollAgeMs,
-    },
-    journaled: highestCut(catalog),
-    lakeThrough: lakeManifest(catalog).through,
-    dedupeSeed,
-  })
 }
 
 class Server implements RunningServer {
@@ -224,10 +189,10 @@ class Server implements RunningServer {
 
   async start(views: readonly NewVersion[]): Promise<this> {
     const { log } = this.#context
+    await this.#lakeMoving.dropLeftovers()
     await this.#loadHistory()
     log.onDurable(() => this.#onDurable())
     this.#versions.prepare(views)
-    await this.#lakeMoving.dropLeftovers()
     try {
       await this.#supervisor.start()
       if (this.#options.http !== false) await this.#listen()
@@ -255,11 +220,11 @@ class Server implements RunningServer {
   }
 
   async #takeOver(project: ProjectDef): Promise<{ readonly live: Promise<void> }> {
-    const { folder, log, catalog } = this.#context
+    const { log, catalog } = this.#context
     if (project.dataDir !== this.#project.dataDir) {
       throw new RefoldError('INTERNAL', 'a running server cannot move to another data folder')
     }
-    const views = await checkedViews(project, folder)
+    const views = await checkedViews(project, catalog)
     const streamsChanged = JSON.stringify(project.streams) !== JSON.stringify(this.#project.streams)
     this.#project = project
     if (streamsChanged) {
@@ -304,10 +269,10 @@ class Server implements RunningServer {
 
   /** Commits that views have not folded yet need their times and watermarks: the hot log's headers have them. */
   async #loadHistory(): Promise<void> {
-    const { log, history, reader } = this.#context
+    const { log, history, reader, catalog } = this.#context
     this.#logMark = {
       ...lastSegment(log),
-      total: await loadHistory(history, reader, log.manifest(), log.state()),
+      total: await loadHistory(history, reader, log.manifest(), log.state(), lakeManifest(catalog)),
     }
   }
 

@@ -1,0 +1,34 @@
+/**
+ * Checks a project against the data folder that it is to run on, and plans its views: all mistakes of all parts at
+ * once, before anything is written. No state.
+ */
+
+import type { Catalog } from '../catalog/open-catalog.ts'
+import { latestStreams } from '../catalog/streams.ts'
+import type { NewVersion } from '../catalog/versions.ts'
+import type { ProjectDef } from '../define/types.ts'
+import type { RefoldError } from '../model/errors.ts'
+import { planViews } from './plan-views.ts'
+import { streamMistakes } from './stream-changes.ts'
+
+/** All mistakes that the data folder and the planner find in a project, thrown together. */
+export class ProjectMistakes extends Error {
+  override readonly name = 'ProjectMistakes'
+  readonly mistakes: readonly RefoldError[]
+
+  constructor(mistakes: readonly RefoldError[]) {
+    super(mistakes.map((mistake) => mistake.message).join('\n'))
+    this.mistakes = mistakes
+  }
+}
+
+/** Plans the views; throws ProjectMistakes, those of the streams included. */
+export async function checkedViews(project: ProjectDef, catalog: Catalog): Promise<readonly NewVersion[]> {
+  const planned = await planViews(project)
+  const mistakes = [
+    ...streamMistakes(latestStreams(catalog), project),
+    ...(planned.ok ? [] : planned.mistakes),
+  ]
+  if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
+  return planned.views
+}

@@ -9,7 +9,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { LogManifest } from '../log/types.ts'
-import type { VersionId } from '../model/cut.ts'
+import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { systemClock } from '../std/clock.ts'
 import { sumFile } from '../std/file-sum.ts'
@@ -33,10 +33,11 @@ import { LiveState, pause } from './live-state.ts'
 import { tailRows, viewKey } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import { TableStore } from './table-store.ts'
-import { TickSources } from './tick-source.ts'
+import { type TickSource, TickSources } from './tick-source.ts'
 
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
 const BULK_BYTES = 4 << 20
+const DISK_FULL_RETRY_MS = 500
 
 type Listener = (progress: EngineProgress) => void
 
@@ -220,11 +221,7 @@ export class LiveCore {
     const from = Math.min(...behind.map((view) => view.readSet.cut))
     const group = behind.filter((view) => view.readSet.cut === from)
     const ahead = behind.filter((view) => view.readSet.cut > from).map((view) => view.readSet.cut)
-    const source = await this.#tickSources.open(
-      sources,
-      from,
-      ahead.length === 0 ? undefined : Math.min(...ahead),
-    )
+    const source = await this.#open(sources, from, ahead.length === 0 ? undefined : Math.min(...ahead))
     if (source === undefined) return false
     await this.#useThreads(source.bytes > BULK_BYTES ? settings.threads : 1)
     const context = { connection: this.#connection, streams, nowMs: () => systemClock.monotonicMs() }
@@ -233,6 +230,21 @@ export class LiveCore {
     this.#report(systemClock.monotonicMs() - now, source.through - from)
     for (const view of group) if (this.#images.wants(view)) this.#images.queue(view)
     return true
+  }
+
+  /** A full disk keeps a tick from copying its events; reads go on, and the tick comes again. */
+  async #open(
+    sources: LogSources,
+    from: CommitSeq,
+    to: CommitSeq | undefined,
+  ): Promise<TickSource | undefined> {
+    try {
+      return await this.#tickSources.open(sources, from, to)
+    } catch (error) {
+      if (!isDiskFull(error)) throw error
+      systemClock.after(DISK_FULL_RETRY_MS, () => this.#pump())
+      return undefined
+    }
   }
 
   async #useThreads(threads: number): Promise<void> {
@@ -273,4 +285,9 @@ async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<Slice
     if (sum?.checksum !== slice.checksum) bad.push(slice)
   }
   return bad
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }

@@ -15,6 +15,7 @@ import type { FieldType } from '../src/model/schema.ts'
 import { ProjectMistakes } from '../src/server/checked-project.ts'
 import { type ServerCrashPoint, serverCrashPoints } from '../src/server/crash-point.ts'
 import { openServer, type RunningServer, type ServerOptions } from '../src/server/open-server.ts'
+import { type Files, realFiles } from '../src/std/files.ts'
 
 let folder: string
 let server: RunningServer | undefined
@@ -509,6 +510,44 @@ test('a crash at every point of every publication loses and doubles nothing', as
     sent = kept
     await server!.close()
   }
+})
+
+test('a full disk refuses events and nothing else, and ingest resumes by itself', async () => {
+  let full = false
+  const noSpace = () => Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+  const files: Files = {
+    ...realFiles,
+    async open(path, mode) {
+      if (full && mode === 'create') throw noSpace()
+      const handle = await realFiles.open(path, mode)
+      return {
+        ...handle,
+        write: (buffers, position) => (full ? Promise.reject(noSpace()) : handle.write(buffers, position)),
+      }
+    },
+  }
+  await open(project(), { files })
+  const cut = await send(100)
+  full = true
+  await assert.rejects(send(10), { code: 'LOG_FULL', retryable: true })
+  await check(cut)
+  full = false
+  nextId -= 10
+  let after = 0
+  await eventually(async () => {
+    try {
+      after = await send(10)
+      return true
+    } catch (error) {
+      nextId -= 10
+      assert.match(String((error as { code?: string }).code), /LOG_(FULL|FAILED)/)
+      return false
+    }
+  })
+  await check(after)
+  await server!.close()
+  await open()
+  await check(after)
 })
 
 test('all mistakes of a project come at once, and nothing is left held', async () => {

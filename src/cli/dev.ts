@@ -6,6 +6,7 @@
  */
 
 import { dirname, extname, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import type { LoadResult, ProjectDef } from '../define/types.ts'
 import type { RunningServer } from '../server/open-server.ts'
@@ -64,6 +65,7 @@ class DevSession {
   readonly #watch: FileWatch
   #server: RunningServer | undefined
   #project: ProjectDef | undefined
+  #files: readonly string[] = []
   #save = 0
   #work: Promise<void> = Promise.resolve()
   /** Resolved when nothing runs and no save could mend that. */
@@ -109,10 +111,13 @@ class DevSession {
   }
 
   async #load(): Promise<LoadResult> {
-    const loaded = await loadNamedProject(this.#cli, this.#options)
     const named = resolve(this.#cli.cwd, this.#options.project)
-    const root = loaded.ok ? loaded.project.root : extname(named) === '' ? named : dirname(named)
-    this.#watch.follow(root, loaded.files)
+    const root = extname(named) === '' ? named : dirname(named)
+    // Watched before it is read, so that no save falls between; again after it, when the files are known.
+    this.#watch.follow(root, this.#files)
+    const loaded = await loadNamedProject(this.#cli, this.#options)
+    if (loaded.files.length > 0) this.#files = loaded.files
+    this.#watch.follow(loaded.ok ? loaded.project.root : root, this.#files)
     return loaded
   }
 
@@ -128,12 +133,9 @@ class DevSession {
       if (this.#server === undefined) await this.#start(project)
       else await this.#reload(this.#server, project)
     } catch (error) {
-      const mistakes = mistakesOf(error)
-      if (mistakes !== undefined) return this.#refuse(mistakes)
-      reportError(this.#cli, error, this.#options.json)
+      this.#reportProblem(error)
       // Without a server there is nothing that a save could mend, such as a folder that another server holds.
-      if (this.#server === undefined) this.#failed.resolve()
-      else this.#cli.exitCode = exitCodes.ok.code
+      if (this.#server === undefined && mistakesOf(error) === undefined) this.#failed.resolve()
     }
   }
 
@@ -169,25 +171,43 @@ class DevSession {
     const save = this.#save
     const beganMs = performance.now()
     const before = servingVersions(server)
-    const { promise: taken, resolve: take, reject: refuse } = Promise.withResolvers<void>()
-    const swapped = server.reload(project)
-    swapped.then(take, refuse)
     const timer = setInterval(() => void this.#showBuilds(server, save), progressEveryMs)
-    void swapped
+    const outcome = server
+      .reload(project)
       .then(
-        () => save === this.#save && this.#reportSwaps(server, before, performance.now() - beganMs),
-        () => {},
+        () => ({ problem: undefined }),
+        (problem: unknown) => ({ problem }),
       )
       .finally(() => clearInterval(timer))
-    // A reload with mistakes fails before anything is built, so this is long enough to learn of them in order.
-    await Promise.race([taken, new Promise((done) => setTimeout(done, 1_000).unref())])
+    const finish = ({ problem }: { readonly problem: unknown }): void => {
+      if (save !== this.#save) return
+      if (problem === undefined) this.#reportSwaps(server, before, performance.now() - beganMs)
+      else this.#reportProblem(problem)
+    }
+    // A reload with mistakes fails before anything is built, so this is long enough to tell saves apart in order.
+    const early = await Promise.race([outcome, sleep(1_000, undefined, { ref: false })])
     this.#project = project
-    swapped.catch(() => {})
+    if (early === undefined) void outcome.then(finish)
+    else finish(early)
+  }
+
+  #reportProblem(error: unknown): void {
+    const mistakes = mistakesOf(error)
+    if (mistakes !== undefined) {
+      this.#refuse(mistakes)
+      return
+    }
+    reportError(this.#cli, error, this.#options.json)
+    if (this.#server === undefined) return
+    this.#cli.exitCode = exitCodes.ok.code
+    this.#talk(
+      this.#cli.terminal.talkStyle.dim('the last good versions keep answering; save a corrected file'),
+    )
   }
 
   async #showBuilds(server: RunningServer, save: number): Promise<void> {
-    const status = (await server.core.status()) as unknown as ServerStatus
-    if (save !== this.#save) return
+    const status = (await server.core.status().catch(() => undefined)) as ServerStatus | undefined
+    if (status === undefined || save !== this.#save) return
     const builds = status.views.filter((view) => view.build !== undefined)
     if (builds.length === 0) return
     if (this.#options.json === true) {

@@ -111,8 +111,13 @@ function viewRow(view: ViewStatus): TableRow {
     view: view.name,
     version: shortVersion(view.version),
     state: view.build === undefined ? view.state : `building ${builtPercent(view.build)}%`,
-    cut: view.cut,
-    lag: view.lagMs < 1_000 ? `${Math.round(view.lagMs)} ms` : `${(view.lagMs / 1_000).toFixed(1)} s`,
+    cut: view.state === 'failed' ? '–' : view.cut,
+    lag:
+      view.state === 'failed'
+        ? '–'
+        : view.lagMs < 1_000
+          ? `${Math.round(view.lagMs)} ms`
+          : `${(view.lagMs / 1_000).toFixed(1)} s`,
     groups: grouped(view.groups),
     'tail rows': grouped(view.tailRows),
     slices: grouped(view.slices),

@@ -108,7 +108,7 @@ const select = fc.record({
 })
 
 /** Refusals that DuckDB does not share, because we want more than it does. */
-const ownRefusals = /^(VIEW_COLUMN_DUPLICATE)$|SELECT DISTINCT uses something/
+const ownRefusals = /^(VIEW_COLUMN_DUPLICATE)$|SELECT DISTINCT uses something|ORDER BY names column/
 
 test('names mean what they mean to DuckDB, in every clause', async () => {
   let accepted = 0
@@ -142,6 +142,15 @@ test('names mean what they mean to DuckDB, in every clause', async () => {
   await fc.assert(property, { numRuns: runs, ...(seed === undefined ? {} : { seed: Number(seed) }) })
   assert.ok(accepted > runs / 20, `only ${accepted} of ${runs} views were accepted`)
 })
+
+/**
+ * `SELECT c, a AS c … GROUP BY c` is accepted by DuckDB because the first item is spelt like the group; elsewhere an
+ * alias is not known before its definition, and we stay with that.
+ */
+function _usesAliasTooEarly(items: readonly string[]): boolean {
+  const defined = items.findIndex((text) => text.endsWith(' AS c'))
+  return items.slice(0, Math.max(defined, 0)).some((text) => /\bc\b/.test(text))
+}
 
 /** Whether an order leaves no two rows equal that differ: breaking ties either way changes nothing. */
 async function isTotalOrder(sql: string, columns: number): Promise<boolean> {

@@ -8,7 +8,7 @@ import { must } from '../std/assert.ts'
 import type { FunctionRules } from './function-rules.ts'
 import type { Mistakes } from './mistakes.ts'
 import type { Column } from './plan.ts'
-import { type ResolvedSelect, resolveSelect, type Source } from './resolve-names.ts'
+import { type ResolvedSelect, resolveSelect, type Source, usesColumn } from './resolve-names.ts'
 import type { Link } from './select-chain.ts'
 import type { SqlNode, SqlSyntax } from './sql-syntax.ts'
 import {
@@ -118,7 +118,8 @@ export function hasUnnest(expression: SqlNode): boolean {
 }
 
 function isAggregating(select: SqlNode, resolved: ResolvedSelect, tools: PlanTools): boolean {
-  if (resolved.groups.length > 0 || resolved.groupAll || resolved.having !== undefined) return true
+  if (resolved.groups.length > 0 || resolved.having !== undefined) return true
+  if (resolved.groupAll && resolved.items.some(usesColumn)) return true
   const orders = resolved.orders.map((order) => order.expression)
   return nodesOf(select.group_sets).length > 0 || contains([...resolved.items, ...orders], tools.isAggregate)
 }

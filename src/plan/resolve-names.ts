@@ -169,7 +169,14 @@ function resolveOrder(
   const position = integerConstant(expression)
   if (position !== undefined) {
     const item = resolved[position - 1]
-    return item === undefined ? [] : [made(item)]
+    if (item !== undefined) return [made(item)]
+    context.mistakes.add({
+      code: 'VIEW_INVALID',
+      message: `ORDER BY names column ${position} of ${resolved.length}`,
+      hint: 'Name a column of the select list by its position or its alias.',
+      at: expression,
+    })
+    return []
   }
   const names = columnNames(expression)
   if (names?.length === 1) {

@@ -208,3 +208,14 @@ test('a wrong stream names the nearest; nobody listening is exit code 4', async 
   const gone = await runCommand(['ingest', path, '--stream', 's', '--url', log.server.url])
   assert.equal(gone.code, 4)
 })
+
+test('equal lines are events of their own where the stream has no id; the same file again is not', async (t) => {
+  const log = await fakeLog(t, undefined)
+  const { path } = await eventFile(0)
+  const lines = Array.from({ length: 20 }, () => '{"id":"same","n":1}')
+  await writeFile(path, lines.join('\n'))
+  assert.equal((await ingest(log, path, '--batch', '5')).code, 0)
+  assert.deepEqual(log.events, lines)
+  await ingest(log, path, '--batch', '5', '--restart')
+  assert.equal(log.events.length, 20)
+})

@@ -41,7 +41,7 @@ function viewOf(plan: ViewPlan): EngineView {
 }
 
 async function* bulkFold(context: BenchContext, plan: ViewPlan, folder: string): AsyncIterable<Measurement> {
-  const events = 20_000_000
+  const events = context.quick ? 10_000_000 : 20_000_000
   context.say(`writing lake files of ${events} events`)
   const lake = await writeLake(path.join(folder, 'lake'), events)
   const plainSql = `SELECT user_id, count(*) AS total_events, sum(revenue) AS total_revenue

@@ -97,7 +97,7 @@ async function askTop20(stand: Stand, seconds: number, pauseMs: number): Promise
 }
 
 async function* memory(context: BenchContext, stand: Stand): AsyncIterable<Measurement> {
-  const seconds = context.quick ? 25 : 600
+  const seconds = context.quick ? 20 : 600
   const samples: number[] = []
   const timer = setInterval(() => samples.push(stand.usage().residentBytes), 500)
   await Promise.all([

@@ -22,7 +22,7 @@ import {
 import { root } from '../scripts/steps.ts'
 import { readWholeView } from '../scripts/view-rows.ts'
 import type { GeneratorReport, Order, Reply, SentAccount, Target } from './generator-protocol.ts'
-import { requestBody, stampIds, templateCount, type Workload } from './workload.ts'
+import { requestBody, stampIds, templateCount, userNumber, type Workload } from './workload.ts'
 
 export interface StandOptions {
   readonly name: string
@@ -76,6 +76,18 @@ export class Stand {
 
   get lastCut(): number {
     return Math.max(0, ...this.#accounts.map((account) => account.lastCut))
+  }
+
+  /** How many acknowledged events one user has. */
+  eventsOf(user: number): number {
+    let events = 0
+    for (const { workload, acknowledged } of this.#accounts) {
+      for (let index = 0; index < workload.poolEvents; index += 1) {
+        if (userNumber(workload, index) !== user) continue
+        events += acknowledged[Math.floor(index / workload.eventsPerRequest)] ?? 0
+      }
+    }
+    return events
   }
 
   usage(): Usage {

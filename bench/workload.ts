@@ -31,15 +31,18 @@ export interface PoolEvent {
 /** Event number `index` of the pool, without its id. */
 export function poolEvent(workload: Workload, index: number): PoolEvent {
   const hash = scramble(index)
-  // A step that shares no factor with the number of keys visits every key in a scattered order.
-  const user = (index * 7919 + 13) % workload.keys
   return {
-    user_id: `u${String(user).padStart(7, '0')}`,
+    user_id: `u${String(userNumber(workload, index)).padStart(7, '0')}`,
     session_id: `s-${(hash % 100_000_000).toString().padStart(sessionDigits, '0')}`,
     page: `/p/${String(hash % 1000).padStart(4, '0')}`,
     revenue: `${100 + (hash % 900)}.${String((hash >>> 8) % 100).padStart(2, '0')}`,
     ts: new Date(firstTimeMs + index * 137).toISOString(),
   }
+}
+
+/** A step that shares no factor with the number of keys visits every key in a scattered order. */
+export function userNumber(workload: Workload, index: number): number {
+  return (index * 7919 + 13) % workload.keys
 }
 
 /** One request body; all lines have the same length, ids are zeros. */

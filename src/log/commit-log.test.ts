@@ -227,3 +227,23 @@ test('after closing, requests are refused, and what waited was written', async (
   assert.equal((await waiting).cut, 1)
   assert.ok(files.contents(`${LOG_DIR}/000000000001.ids`) !== undefined)
 })
+
+test('a segment that could not be begun does not come back to cut what was written after it', async () => {
+  for (const errno of ['EIO', 'ENOSPC']) {
+    const { log, files } = await openTestLog()
+    await log.append(requestOf(['a']))
+    let failed = false
+    files.fault = ({ kind }) => {
+      if (kind !== 'syncDir' || failed) return undefined
+      failed = true
+      return { kind: 'error', errno }
+    }
+    await assert.rejects(log.roll())
+    assert.equal((await log.append(requestOf(['b']))).cut, 2)
+    assert.equal(log.manifest().segments.length, 1, 'the old segment goes on')
+    files.crash()
+    const again = await openTestLog({ files: files.afterKill(), journaled: 2 })
+    assert.equal((await again.log.append(requestOf(['a', 'b']))).duplicates, 2)
+    await again.log.close()
+  }
+})

@@ -32,6 +32,7 @@ test('state and bytes at a cut', () => {
   assert.equal(history.at(0), undefined)
   assert.equal(history.bytesAfter(7), 300)
   assert.equal(history.bytesAfter(10), 0)
+  assert.equal(history.bytesAfter(3, 7), 400)
 })
 
 test('a full history thins out: the newest half is exact, older cuts are answered from before', () => {

@@ -59,11 +59,10 @@ export class CommitHistory {
     return missing === undefined ? 0 : Math.max(0, nowMs - missing.timeMs)
   }
 
-  /** Bytes of the log between a cut and the newest commit. */
-  bytesAfter(cut: CommitSeq): number {
-    const newest = this.#entries.at(-1)
-    if (newest === undefined) return 0
-    return newest.logBytes - (this.at(cut)?.logBytes ?? this.#entries[0]?.logBytes ?? 0)
+  /** Bytes of the log between a cut and another, or the newest commit; what is older than the history counts as none. */
+  bytesAfter(cut: CommitSeq, upTo: CommitSeq = Number.POSITIVE_INFINITY): number {
+    const oldest = this.#entries[0]?.logBytes ?? 0
+    return (this.at(upTo)?.logBytes ?? oldest) - (this.at(cut)?.logBytes ?? oldest)
   }
 
   #firstAfter(cut: CommitSeq): number {

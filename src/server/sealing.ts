@@ -56,7 +56,7 @@ export class Sealing {
     if (sealed === undefined) return false
     return shouldSeal(sealPolicy(), {
       rows: view.tailRows,
-      bytes: history.bytesAfter(sealed),
+      bytes: history.bytesAfter(sealed, view.cut),
       ageMs: history.lagMs(sealed, clock.nowMs()),
       commits: view.cut - sealed,
     })

@@ -65,9 +65,13 @@ export function readVersion(catalog: Catalog, view: string, version: VersionId):
   return row === undefined ? undefined : toVersion(row)
 }
 
-/** Cut that a version's slices reach; undefined when there is no such version. Cheap: the plan is not read. */
+/** Cut that a version's slices reach; undefined when it is over or was never. Cheap: the plan is not read. */
 export function sealedCut(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
-  const row = catalog.get('SELECT sealed_cut FROM versions WHERE view = ? AND version = ?', view, version)
+  const row = catalog.get(
+    `SELECT sealed_cut FROM versions WHERE view = ? AND version = ? AND state IN ('building', 'live')`,
+    view,
+    version,
+  )
   return row === undefined ? undefined : Number(row.sealed_cut)
 }
 

@@ -121,6 +121,26 @@ test('a large window grows, turns over and stays exact', () => {
   assert.equal(isRemembered(window, 'id-109999', 1), false)
 })
 
+test('after a pause most of the window goes at once, and can still come back', () => {
+  const window = new DedupeWindow({ timeMs: 1000, count: 1e6 })
+  for (let n = 0; n < 60_000; n++) isRemembered(window, `old-${n}`, n < 59_990 ? 0 : 2000)
+  window.setDurable(window.mark())
+  window.expire(3000)
+  assert.equal(window.size, 10)
+  isRemembered(window, 'failed', 3000)
+  window.rollBack()
+  assert.equal(window.size, 60_000)
+  assert.equal(isRemembered(window, 'old-7', 500), true)
+  window.expire(3000)
+  isRemembered(window, 'new', 3000)
+  const mark = window.mark()
+  isRemembered(window, 'newer', 3000)
+  window.setDurable(mark)
+  assert.equal(window.start, 59_990)
+  for (const id of ['new', 'newer', 'old-59995']) assert.equal(isRemembered(window, id, 3000), true)
+  assert.equal(isRemembered(window, 'old-59989', 3000), false)
+})
+
 test('hashes differ for texts and bytes that differ a little', () => {
   const texts = [
     '',

@@ -101,7 +101,10 @@ export class DedupeWindow {
   /** Evicts what is too old at the time of the commit that begins. */
   expire(timeMs: number): void {
     const oldest = timeMs - this.#bounds.timeMs
-    while (this.#tail < this.#head && this.#timeOf(this.#tail) < oldest) this.#tail++
+    while (this.#tail < this.#head && this.#timeOf(this.#tail) < oldest) {
+      const next = Math.min(this.#head, this.#tail - (this.#tail % CHUNK_ENTRIES) + CHUNK_ENTRIES)
+      this.#tail = this.#timeOf(next - 1) < oldest ? next : this.#tail + 1
+    }
   }
 
   /**
@@ -154,7 +157,10 @@ export class DedupeWindow {
   /** The commit that ended at `mark` is durable. */
   setDurable(mark: WindowMark): void {
     assert(mark.head >= this.#durable.head && mark.tail >= this.#durable.tail, 'a window only goes on')
-    this.#unindexAll(this.#start, mark.tail)
+    // After a pause most of the window may go at once; then the index is made anew of the few that stay.
+    const isMost = mark.tail - this.#start > 2 * (this.#head - mark.tail) + CHUNK_ENTRIES
+    if (isMost) this.#index(mark.tail)
+    else this.#unindexAll(this.#start, mark.tail)
     this.#letGo(mark.tail)
     this.#durable = mark
   }
@@ -191,12 +197,7 @@ export class DedupeWindow {
     this.expire(timeMs)
     this.#letGo(this.#tail)
     this.#durable = this.mark()
-    let bits = 10
-    while ((1 << bits) * LOAD_MAX <= this.size) bits++
-    this.#shift = 32 - bits
-    this.#cells = new Int32Array(2 * 2 ** bits)
-    this.#inBlocks(this.#tail, this.#head, (tag, place) => this.#place(tag, place | 0))
-    this.#used = this.size
+    this.#index(this.#tail)
   }
 
   /** The entries at [from, to), as views into the ring that are valid until the next change. */
@@ -299,6 +300,17 @@ export class DedupeWindow {
     for (let cell = 0; cell < old.length; cell += 2) {
       if (old[cell] !== 0) this.#place(old[cell]!, old[cell + 1]!)
     }
+  }
+
+  /** Makes the index anew, of all entries from `from` on. */
+  #index(from: number): void {
+    const count = this.#head - from
+    let bits = 10
+    while (2 ** bits * LOAD_MAX <= count) bits++
+    this.#shift = 32 - bits
+    this.#cells = new Int32Array(2 * 2 ** bits)
+    this.#used = count
+    this.#inBlocks(from, this.#head, (tag, place) => this.#place(tag, place | 0))
   }
 
   #unindexAll(from: number, to: number): void {

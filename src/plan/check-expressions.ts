@@ -23,12 +23,21 @@ function checkExpression(node: SqlNode, rules: FunctionRules, mistakes: Mistakes
     case 'CONSTANT':
     case 'COMPARISON':
     case 'CONJUNCTION':
-    case 'OPERATOR':
     case 'CAST':
     case 'CASE':
     case 'BETWEEN':
     case 'LAMBDA':
     case 'STAR':
+      return undefined
+    case 'OPERATOR':
+      if (node.type === 'GROUPING_FUNCTION') {
+        mistakes.add({
+          code: 'VIEW_NOT_YET',
+          message: 'a view cannot use GROUPING(), which belongs to ROLLUP, CUBE and GROUPING SETS',
+          hint: 'Make one view for each grouping.',
+          at: node,
+        })
+      }
       return undefined
     case 'FUNCTION':
       return checkFunction(node, rules, mistakes)

@@ -20,6 +20,7 @@ import {
   nodeOf,
   nodesOf,
   rewrite,
+  rewriteChildren,
   selectStatement,
   textOf,
   walk,
@@ -177,7 +178,8 @@ async function expandStars(
   tools: PlanTools,
 ): Promise<readonly SqlNode[] | undefined> {
   const expanded: SqlNode[] = []
-  for (const item of items) {
+  for (const written of items) {
+    const item = (await unpackStars(written, source, tools)) ?? written
     const star = outermostStar(item)
     if (star === undefined) {
       expanded.push(item)
@@ -189,7 +191,7 @@ async function expandStars(
     for (const name of names) {
       expanded.push(
         isWhole
-          ? starColumn(star, name)
+          ? starColumn(star, name, source)
           : rewrite(item, (node) => (node === star ? columnRef(name) : undefined)),
       )
     }
@@ -223,13 +225,40 @@ async function starNames(
   }
 }
 
-function starColumn(star: SqlNode, name: string): SqlNode {
+function starColumn(star: SqlNode, name: string, source: Source): SqlNode {
   const same = (other: unknown): boolean => textOf(other).toLowerCase() === name.toLowerCase()
   const replaced = nodesOf(star.replace_list).find((entry) => same(entry.key))
   if (replaced !== undefined) return { ...must(nodeOf(replaced.value), 'a replacement'), alias: name }
   const renamed = nodesOf(star.rename_list).find((entry) => same(entry.value))
   if (renamed !== undefined) return { ...columnRef(textOf(nodeOf(renamed.key)?.column)), alias: name }
-  return columnRef(name)
+  // `address.*` gives the fields of a struct.
+  const relation = textOf(star.relation_name)
+  const isField = relation !== '' && relation.toLowerCase() !== source.name.toLowerCase()
+  return isField ? columnRef(relation, name) : columnRef(name)
+}
+
+/** `coalesce(*COLUMNS(…))`: the columns become arguments of the call; undefined when there is nothing to unpack. */
+async function unpackStars(item: SqlNode, source: Source, tools: PlanTools): Promise<SqlNode | undefined> {
+  let unpack: SqlNode | undefined
+  walk(item, (node) => {
+    if (node.type === 'OPERATOR_UNPACK') unpack ??= node
+    return unpack === undefined
+  })
+  const star = unpack && outermostStar(unpack)
+  if (star === undefined) return undefined
+  const names = await starNames(star, source, tools)
+  const columns = names?.map((name) => ({ ...columnRef(name), alias: name })) ?? []
+  const spliced = (node: SqlNode): SqlNode =>
+    rewriteChildren(
+      {
+        ...node,
+        children: nodesOf(node.children).flatMap((child) => (child === unpack ? columns : [child])),
+      },
+      replace,
+    )
+  const replace = (node: SqlNode): SqlNode | undefined =>
+    nodesOf(node.children).includes(unpack!) ? spliced(node) : undefined
+  return rewrite(item, replace)
 }
 
 /** What DuckDB says, without its class of error and without the lines that show the place. */

@@ -38,9 +38,9 @@ test('an id with other content is a dead letter in the same commit', async () =>
     {
       stream: 'orders',
       index: 1,
-      code: 'EVENT_ID_REUSED',
-      reason: 'id "a" was used before by an event with other content',
-      place: '',
+      code: 'EVENT_ID_CONFLICT',
+      reason: 'an event with id "a" and other content was accepted before',
+      place: '/id',
       raw: '{"id":"a","v":1}',
     },
   ])

@@ -25,8 +25,8 @@ export interface StreamWindow {
   readonly stream: string
   readonly window: DedupeWindow
   readonly idKey: Int32Array
-  /** The schema names the id's field, so that log lines need not repeat it. */
-  idInEvent: boolean
+  /** The id's field, where the schema names one, so that log lines need not repeat it. */
+  idField: string | undefined
 }
 
 /** Ends of all windows at the end of a commit. */
@@ -90,7 +90,7 @@ export class DedupeStore {
       const def = this.#defs.get(name)
       if (def === undefined || def.dedupe.count <= 0) continue
       known.window.setBounds(def.dedupe)
-      known.idInEvent = def.id !== undefined
+      known.idField = def.id
     }
   }
 
@@ -102,7 +102,7 @@ export class DedupeStore {
     if (def === undefined || def.dedupe.count <= 0) return undefined
     const idKey = hashKey(this.#options.seed, `id ${stream}`)
     const window = new DedupeWindow(def.dedupe)
-    const made: StreamWindow = { stream, window, idKey, idInEvent: def.id !== undefined }
+    const made: StreamWindow = { stream, window, idKey, idField: def.id }
     this.#windows.set(stream, made)
     return made
   }
@@ -198,8 +198,8 @@ export class DedupeStore {
       const line = decodeBodyLine(text, header.timeMs)
       const known = line.kind === 'event' ? this.window(line.event.stream) : undefined
       if (line.kind !== 'event' || known === undefined) continue
-      const field = this.#defs.get(known.stream)?.id
-      const id = line.id ?? (field === undefined ? undefined : eventId(line.event.json, field))
+      const { idField } = known
+      const id = line.id ?? (idField === undefined ? undefined : eventId(line.event.json, idField))
       if (id === undefined) continue
       const words = found.get(known) ?? []
       words.push(...this.#entry(known, id, line.event.json, header.timeMs))

@@ -94,7 +94,7 @@ export class NaiveLog {
           continue
         }
         if (same !== undefined) {
-          dead.push({ stream: stream.name, code: 'EVENT_ID_REUSED', raw: event.json })
+          dead.push({ stream: stream.name, code: 'EVENT_ID_CONFLICT', raw: event.json })
           count[2]++
           answer.conflicts++
           continue

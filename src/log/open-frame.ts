@@ -81,7 +81,7 @@ export class OpenFrame {
       }
       if (this.#addWithId(work, window, event, 4 * position, key)) continue
       conflicts.push({ index: event.index, id: event.id })
-      this.#addDead(work, conflictLetter(event, event.id))
+      this.#addDead(work, conflictLetter(event, event.id, window.idField))
     }
     for (const letter of request.deadLetters) this.#addDead(work, letter)
     const result: AppendResult = {
@@ -114,14 +114,14 @@ export class OpenFrame {
   /** False when the id is remembered with another content. */
   #addWithId(
     work: StreamWork,
-    { window, idInEvent }: StreamWindow,
+    { window, idField }: StreamWindow,
     event: PreparedEvent,
     idAt: number,
     key: Buffer,
   ): boolean {
     const place = window.claim(this.#context.ids, idAt, this.timeMs)
     if (place < 0) {
-      const start = this.#writeEvent(work, event, key, idInEvent)
+      const start = this.#writeEvent(work, event, key, idField !== undefined)
       this.#hashContent(start, this.body.length - LINE_END.length)
       window.setContent(window.head - 1, this.#content)
       return true
@@ -179,13 +179,13 @@ export class OpenFrame {
   }
 }
 
-function conflictLetter(event: PreparedEvent, id: string): DeadLetter {
+function conflictLetter(event: PreparedEvent, id: string, idField: string | undefined): DeadLetter {
   return {
     stream: event.stream,
     index: event.index,
-    code: 'EVENT_ID_REUSED',
-    reason: `id "${id}" was used before by an event with other content`,
-    place: '',
+    code: 'EVENT_ID_CONFLICT',
+    reason: `an event with id ${JSON.stringify(id)} and other content was accepted before`,
+    place: idField === undefined ? '' : `/${idField.replaceAll('~', '~0').replaceAll('/', '~1')}`,
     raw: event.json,
   }
 }

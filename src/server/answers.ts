@@ -19,36 +19,67 @@ export class Answers {
   readonly #streamsOf = new Map<string, readonly string[]>()
   #serving: { readonly revision: number; readonly pointers: Serving } | undefined
 
+  /** No answer stands before this cut: what was shown, and what was acknowledged before this server was started. */
+  #shown: CommitSeq
+
   constructor(context: ServerContext, statementTimeoutMs: number) {
     this.#context = context
+    this.#shown = context.log.state().cut.commit
     this.#timeoutMs = statementTimeoutMs
   }
 
   async readView(request: Omit<ViewRead, 'timeoutMs'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
-    const { supervisor, clock } = this.#context
-    const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
+    const { signal } = options
     this.#checkView(request.view)
-    if (options.after !== undefined)
-      await this.#reachView(request.view, options.after, deadline, options.signal)
-    const rows = await supervisor.use(
-      (engine) => engine.read({ ...request, timeoutMs: this.#left(deadline) }, options.signal),
-      deadline,
-      options.signal,
+    return await this.#notBehind(
+      options,
+      (cut, deadline) => this.#reachView(request.view, cut, options.after !== undefined, deadline, signal),
+      (deadline) =>
+        this.#context.supervisor.use(
+          (engine) => engine.read({ ...request, timeoutMs: this.#left(deadline) }, signal),
+          deadline,
+          signal,
+        ),
     )
-    return this.#stamped(rows)
   }
 
   async sql(request: Pick<SqlRead, 'sql' | 'limit'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
-    const { supervisor, clock } = this.#context
-    const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
-    if (options.after !== undefined) await this.#reachAll(options.after, deadline, options.signal)
+    const { signal } = options
     const system = await systemTablesFor(this.#context, request.sql)
-    const rows = await supervisor.use(
-      (engine) => engine.sql({ ...request, system, timeoutMs: this.#left(deadline) }, options.signal),
-      deadline,
-      options.signal,
+    return await this.#notBehind(
+      options,
+      (cut, deadline) => this.#reachAll(cut, deadline, signal),
+      (deadline) =>
+        this.#context.supervisor.use(
+          (engine) => engine.sql({ ...request, system, timeoutMs: this.#left(deadline) }, signal),
+          deadline,
+          signal,
+        ),
     )
-    return this.#stamped(rows)
+  }
+
+  /**
+   * Reads once the cut is reached that the reader named, and never before what was shown already: an engine that was
+   * started again answers from its slices before it has caught up, and numbers must not go back.
+   */
+  async #notBehind(
+    options: ReadOptions,
+    reach: (cut: CommitSeq, deadline: number) => Promise<void>,
+    read: (deadline: number) => Promise<Rows & ReadStamp>,
+  ): Promise<Rows & AnswerMeta> {
+    const { clock } = this.#context
+    const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
+    while (true) {
+      const wanted = Math.max(options.after ?? 0, this.#shown)
+      await reach(wanted, deadline)
+      const rows = await read(deadline)
+      const isStalled = options.after === undefined && Object.keys(rows.stalled).length > 0
+      // Behind although it was reached: the engine ended between the two, and another one answered.
+      if (rows.cut < wanted && !isStalled && clock.monotonicMs() < deadline) continue
+      if (rows.cut < wanted && !isStalled) throw notReached('the engine', wanted, rows.cut)
+      this.#shown = Math.max(this.#shown, rows.cut)
+      return this.#stamped(rows)
+    }
   }
 
   /** Resolves when a real query over every live view was answered. */
@@ -82,7 +113,14 @@ export class Answers {
     })
   }
 
-  async #reachView(view: string, cut: CommitSeq, deadline: number, signal?: AbortSignal): Promise<void> {
+  /** A view that stands still is read as it is, unless the reader named the cut. */
+  async #reachView(
+    view: string,
+    cut: CommitSeq,
+    named: boolean,
+    deadline: number,
+    signal?: AbortSignal,
+  ): Promise<void> {
     const { supervisor } = this.#context
     const progress = () => supervisor.viewProgress(view, this.#pointers()[view] ?? '')
     const there = await supervisor.until(
@@ -91,7 +129,7 @@ export class Answers {
       signal,
     )
     const found = progress()
-    if (there && (found?.cut ?? -1) >= cut) return
+    if (there && ((found?.cut ?? -1) >= cut || !named)) return
     throw notReached(`view "${view}"`, cut, found?.cut, found?.stalled?.message)
   }
 

@@ -53,23 +53,29 @@ const time = fc.constantFrom(
 const condition: fc.Arbitrary<string> = fc.letrec<{ condition: string }>((tie) => ({
   condition: fc.oneof(
     { maxDepth: 2 },
-    fc.constantFrom(
-      'ok',
-      'ok IS NULL',
-      "kind = 'buy'",
-      "kind IN ('buy', 'click')",
-      'n > 1',
-      'n BETWEEN 0 AND 3',
-      'amount >= 10.5',
-      "user_id LIKE 'a%'",
-      'len(tags) > 0',
-      "list_contains(tags, 'a')",
-      'x IS NOT NULL',
-    ),
-    tie('condition').map((inner) => `NOT (${inner})`),
-    fc
-      .tuple(tie('condition'), fc.constantFrom('AND', 'OR'), tie('condition'))
-      .map(([a, op, b]) => `(${a} ${op} ${b})`),
+    {
+      weight: 4,
+      arbitrary: fc.constantFrom(
+        'ok',
+        'ok IS NULL',
+        "kind = 'buy'",
+        "kind IN ('buy', 'click')",
+        'n > 1',
+        'n BETWEEN 0 AND 3',
+        'amount >= 10.5',
+        "user_id LIKE 'a%'",
+        'len(tags) > 0',
+        "list_contains(tags, 'a')",
+        'x IS NOT NULL',
+      ),
+    },
+    { weight: 1, arbitrary: tie('condition').map((inner) => `NOT (${inner})`) },
+    {
+      weight: 1,
+      arbitrary: fc
+        .tuple(tie('condition'), fc.constantFrom('AND', 'OR'), tie('condition'))
+        .map(([a, op, b]) => `(${a} ${op} ${b})`),
+    },
   ),
 })).condition
 
@@ -83,8 +89,17 @@ const scalar = fc.oneof(
   fc.constantFrom('tags', 'address', 'id', 'x', 'meta', 'big::HUGEINT * 3', '{a: n, b: kind}'),
 )
 
+/** Mostly coarse, so that groups have several events. */
+const key = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom('kind', 'user_id', 'ok', 'n % 3', "date_trunc('day', ts)", 'lower(user_id)'),
+  },
+  { weight: 1, arbitrary: scalar },
+)
+
 const filter = fc
-  .option(condition, { nil: undefined })
+  .option(condition, { nil: undefined, freq: 1 })
   .map((inner) => (inner === undefined ? '' : ` FILTER (WHERE ${inner})`))
 
 const aggregate: fc.Arbitrary<Both> = fc.oneof(
@@ -132,7 +147,7 @@ const where = fc.option(condition, { nil: undefined }).map((c) => (c === undefin
 
 const grouped: fc.Arbitrary<RandomView> = fc
   .record({
-    keys: fc.uniqueArray(scalar, { maxLength: 3 }),
+    keys: fc.uniqueArray(key, { maxLength: 2 }),
     aggregates: fc.array(aggregateExpression, { minLength: 1, maxLength: 4 }),
     hidden: fc.boolean(),
     source,

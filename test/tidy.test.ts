@@ -131,7 +131,7 @@ test('every module opens with a comment about itself', () => {
     .filter(({ text }) => {
       const head = text.replace(/^#!.*\n/, '')
       const comment = /^\/\*\*[\s\S]*?\*\/|^(\/\/.*\n)+/.exec(head)
-      return (comment?.[0] ?? '').replace(/[\s*/]+/g, ' ').trim().length < 40
+      return (comment?.[0] ?? '').replace(/[\s*/]+/g, ' ').trim().length < 25
     })
     .map((file) => file.path)
   none(findings, 'modules without a word about themselves')

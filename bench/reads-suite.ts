@@ -50,10 +50,10 @@ function arriving(stand: Stand, seconds: number) {
 async function* lookups(context: BenchContext, stand: Stand): AsyncIterable<Measurement> {
   const seconds = context.quick ? 8 : 60
   const [report] = await Promise.all([
-    stand.order({ kind: 'lookups', keys, connections: 32, perSecond: 0, warmupSeconds: 2, seconds }),
+    stand.order({ kind: 'lookups', keys, connections: 64, perSecond: 0, warmupSeconds: 2, seconds }),
     arriving(stand, seconds + 2),
   ])
-  const method = 'GET by key, 32 connections in a closed loop, a million groups, 20,000 events/s arriving'
+  const method = 'GET by key, 64 connections in a closed loop, a million groups, 20,000 events/s arriving'
   yield {
     name: 'lookups-1m-groups',
     value: Math.round(report.done / report.seconds),

@@ -125,6 +125,7 @@ async function catchUp(plan: ViewPlan, log: LogManifest, scratchDir: string): Pr
       sources: { log, lake: { through: 0, files: [] } },
       views: [viewOf(plan)],
       serving: { user_stats: version },
+      followed: [],
       settings: { memoryBytes, threads, scratchDir, statementTimeoutMs: 30_000, heavyStatements: 2 },
     })
     engine.advance(log)

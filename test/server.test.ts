@@ -385,7 +385,13 @@ test('an event that a view cannot fold stalls that view alone, or is skipped on 
   assert.equal(skipped, 1)
 })
 
-test('changes join without a gap and end in the view itself', async () => {
+for (const kills of [0, 3]) {
+  test(`changes join without a gap and end in the view itself, the engine killed ${kills} times`, async () => {
+    await changesJoin(kills)
+  })
+}
+
+async function changesJoin(kills: number): Promise<void> {
   await open()
   await send(100)
   const stop = new AbortController()
@@ -406,13 +412,15 @@ test('changes join without a gap and end in the view itself', async () => {
   for (let round = 0; round < 5; round++) {
     cut = await send(50)
     await sleep(20)
+    const pid = server!.enginePid()
+    if (round < kills && pid !== undefined) process.kill(pid, 'SIGKILL')
   }
   await eventually(() => reached >= cut)
   stop.abort()
   await following
   const { perUser: rows } = expected() as { perUser: { user: string }[] }
   assert.deepEqual([...state.values()].sort(), rows.map((row) => JSON.stringify(row)).sort())
-})
+}
 
 test('the log is read by cut, offset and time, over lake and hot log, and followed', async () => {
   await open()

@@ -69,6 +69,8 @@ export interface EngineSpec {
   readonly views: readonly EngineView[]
   /** View name → version that answers for it. */
   readonly serving: Readonly<Record<string, VersionId>>
+  /** Cuts from which somebody will ask for a delta: ticks stop there once, so that the state at them is known. */
+  readonly followed: readonly CommitSeq[]
   readonly settings: EngineSettings
 }
 

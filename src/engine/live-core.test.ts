@@ -136,6 +136,7 @@ async function setUp(views: readonly EngineView[] = [engineView(PLAN)], imagePol
     sources: { log: log.manifest(), lake: { through: 0, files: [] } },
     views,
     serving: Object.fromEntries(views.map((view) => [view.view, view.version])),
+    followed: [],
     settings: {
       memoryBytes: 1 << 30,
       threads: 2,

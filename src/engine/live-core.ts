@@ -49,6 +49,7 @@ export class LiveCore {
   readonly #connection: DuckDBConnection
   readonly #tickSources: TickSources
   readonly #onProgress: Listener
+  readonly #followed: readonly CommitSeq[]
   /** More may wait than the running loop has seen. */
   #wanted = false
   #pumping = false
@@ -57,12 +58,14 @@ export class LiveCore {
   #threads = 1
 
   private constructor(
+    spec: EngineSpec,
     db: DuckDB,
     connection: DuckDBConnection,
     state: LiveState,
     images: LiveImages,
     onProgress: Listener,
   ) {
+    this.#followed = spec.followed
     this.#db = db
     this.#connection = connection
     this.#state = state
@@ -85,12 +88,16 @@ export class LiveCore {
     const tables = await db.connect()
     const state = new LiveState(spec, new TableStore((sql) => run(tables, sql)))
     const images = new LiveImages(state, await db.connect(), policy)
-    const core = new LiveCore(db, await db.connect(), state, images, onProgress)
+    const core = new LiveCore(spec, db, await db.connect(), state, images, onProgress)
     const badSlices: SliceInfo[] = []
     for (const view of spec.views) {
       const bad = await slicesThatDoNotCheck(view.slices)
       badSlices.push(...bad)
       if (bad.length === 0) await images.load(view)
+    }
+    // Followers come back at once: images that are made meanwhile must not let go of the states they ask for.
+    if (spec.followed.length > 0) {
+      for (const view of state.views.values()) view.deltaAskedMs = systemClock.monotonicMs()
     }
     await run(core.#connection, `SET threads = ${core.#threads}`)
     core.#report(0, 0)
@@ -220,7 +227,7 @@ export class LiveCore {
     if (behind.length === 0) return false
     const from = Math.min(...behind.map((view) => view.readSet.cut))
     const group = behind.filter((view) => view.readSet.cut === from)
-    const ahead = behind.filter((view) => view.readSet.cut > from).map((view) => view.readSet.cut)
+    const ahead = [...behind.map((view) => view.readSet.cut), ...this.#followed].filter((cut) => cut > from)
     const source = await this.#open(sources, from, ahead.length === 0 ? undefined : Math.min(...ahead))
     if (source === undefined) return false
     await this.#useThreads(source.bytes > BULK_BYTES ? settings.threads : 1)

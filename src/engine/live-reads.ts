@@ -10,7 +10,7 @@ import { Semaphore } from '../std/semaphore.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
 import type { LiveCalls } from './live-protocol.ts'
-import type { LiveState } from './live-state.ts'
+import { type LiveState, pause } from './live-state.ts'
 import { type LiveView, viewKey } from './live-view.ts'
 import { LookupGather } from './lookup-gather.ts'
 import { soleStage } from './merged-relation.ts'
@@ -82,6 +82,9 @@ export class LiveReads {
   ): Promise<LiveCalls['delta']['result']> {
     const view = this.#state.serves(request.view)
     view.deltaAskedMs = systemClock.monotonicMs()
+    // Whoever followed the engine before this one may be ahead of it for a moment.
+    const deadlineMs = view.deltaAskedMs + this.#state.settings.statementTimeoutMs
+    while (view.readSet.cut < request.from && systemClock.monotonicMs() < deadlineMs) await pause()
     const after = view.readSet
     const to = Math.min(request.to ?? after.cut, after.cut)
     const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)

@@ -22,17 +22,32 @@ export async function* viewChanges(
   view: string,
   options: ChangesOptions,
 ): AsyncGenerator<Delta & { readonly version: VersionId }> {
-  const { supervisor, clock, catalog } = context
-  const { signal, follow } = options
+  const { catalog } = context
   if (serving(catalog)[view] === undefined) {
     throw new RefoldError('VIEW_UNKNOWN', `there is no live view "${view}"`)
   }
-  let from = options.from ?? 0
+  const follower = { cut: options.from ?? 0 }
+  context.followers.add(follower)
+  try {
+    yield* deltas(context, view, follower, options)
+  } finally {
+    context.followers.delete(follower)
+  }
+}
+
+async function* deltas(
+  context: ServerContext,
+  view: string,
+  follower: { cut: CommitSeq },
+  options: ChangesOptions,
+): AsyncGenerator<Delta & { readonly version: VersionId }> {
+  const { supervisor, clock, catalog } = context
+  const { signal, follow } = options
   let version: VersionId | undefined
   let first = true
   while (signal?.aborted !== true && !context.closing()) {
     const deadline = clock.monotonicMs() + READ_MS
-    const delta = await supervisor.use((engine) => engine.delta(view, from), deadline, signal)
+    const delta = await supervisor.use((engine) => engine.delta(view, follower.cut), deadline, signal)
     const answered = delta.versions[view] ?? ''
     if (version !== undefined && version !== answered) {
       throw new RefoldError('DELTA_TOO_OLD', `view "${view}" is now version "${answered.slice(0, 12)}"`)
@@ -40,12 +55,13 @@ export async function* viewChanges(
     version = answered
     if (first || delta.count > 0) {
       const { columns, json, count, to } = delta
-      yield { from, to, columns, json, count, version }
+      yield { from: follower.cut, to, columns, json, count, version }
     }
     first = false
-    from = delta.to
+    follower.cut = delta.to
     if (!follow) return
-    const beyond = () => (supervisor.viewProgress(view, serving(catalog)[view] ?? '')?.cut ?? 0) > from
+    const beyond = () =>
+      (supervisor.viewProgress(view, serving(catalog)[view] ?? '')?.cut ?? 0) > follower.cut
     await supervisor.until(() => beyond() || context.closing(), undefined, signal)
   }
 }

@@ -8,6 +8,7 @@ import type { Job, JobResult } from '../engine/engine.ts'
 import type { JobOptions } from '../engine/run-job.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import type { LogReader } from '../log/reader.ts'
+import type { CommitSeq } from '../model/cut.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { SealPolicy, SegmentPolicy } from '../run/kappa.ts'
 import type { Clock } from '../std/clock.ts'
@@ -43,6 +44,8 @@ export interface ServerContext {
   readonly runJob: RunJob
   sealPolicy(): SealPolicy
   readonly segmentPolicy: SegmentPolicy
+  /** Who follows a view's changes, each with the cut it has reached; a new engine keeps the states at these cuts. */
+  readonly followers: Set<{ cut: CommitSeq }>
   /** Called at every crash point; in production it does nothing. */
   crash(point: ServerCrashPoint): void
   streams(): readonly StreamDef[]

@@ -7,6 +7,7 @@ import { slicesOf } from '../catalog/slices.ts'
 import { serving, type VersionRow, versions } from '../catalog/versions.ts'
 import type { EngineSettings, EngineSpec, EngineView } from '../engine/engine.ts'
 import type { LogManifest } from '../log/types.ts'
+import type { CommitSeq } from '../model/cut.ts'
 import type { StreamDef } from '../model/schema.ts'
 
 /** A version with its published slices and the events it leaves out. */
@@ -29,6 +30,7 @@ export function engineSpecOf(
   log: LogManifest,
   streams: readonly StreamDef[],
   settings: EngineSettings,
+  followed: readonly CommitSeq[],
 ): EngineSpec {
   return {
     streams,
@@ -37,6 +39,7 @@ export function engineSpecOf(
       .filter((row) => row.state === 'live')
       .map((row) => engineViewOf(catalog, row)),
     serving: serving(catalog),
+    followed,
     settings,
   }
 }

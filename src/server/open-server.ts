@@ -142,7 +142,11 @@ class Server implements RunningServer {
       clock,
       logger,
       startEngine,
-      spec: () => engineSpecOf(folder.catalog, log.manifest(), this.#project.streams, this.#engineSettings()),
+      spec: () => {
+        const followed = [...this.#context.followers].map((follower) => follower.cut)
+        const streams = this.#project.streams
+        return engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
+      },
       exclusive: (task) => publications.run(task),
       onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
       onProgress: (progress) => {
@@ -168,6 +172,7 @@ class Server implements RunningServer {
       lakeEvents: new LakeEvents(folder.scratch),
       supervisor: this.#supervisor,
       publications,
+      followers: new Set(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
       sealPolicy: () => this.#project.seal,
       segmentPolicy: { ...segmentPolicy, ...options.segments },

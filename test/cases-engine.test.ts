@@ -18,7 +18,7 @@ import { openSqlSyntax } from '../src/engine/sql-syntax.ts'
 import { quoteIdentifier, type StreamDef } from '../src/model/schema.ts'
 import type { ViewPlan } from '../src/plan/plan.ts'
 import { planView } from '../src/plan/plan-view.ts'
-import { readCases } from './support/case-file.ts'
+import { type CaseFile, readCases } from './support/case-file.ts'
 import { HandLog } from './support/hand-log.ts'
 import { ScratchDuckDb } from './support/scratch-duckdb.ts'
 
@@ -147,8 +147,34 @@ async function agree(core: LiveCore, count: number, when: string): Promise<void>
       const answer = await core.reads.sql(request, new AbortController().signal)
       const actual = (JSON.parse(answer.json) as { readonly j: string }[]).map(({ j }) => j)
       assert.deepEqual(actual.sort(), expected.sort(), `case "${one.name}" ${when}`)
+      await lookupsAgree(core, oracle, plan, one, when)
     }
   } finally {
     oracle.close()
+  }
+}
+
+/** Lookups by the columns that the plan says are keys give as many rows as a filter over all rows. */
+async function lookupsAgree(
+  core: LiveCore,
+  oracle: ScratchDuckDb,
+  plan: ViewPlan,
+  one: CaseFile,
+  when: string,
+): Promise<void> {
+  for (const column of Object.keys(plan.finish.keyColumns)) {
+    const type = plan.columns.find(({ name }) => name === column)?.type ?? ''
+    if (!['VARCHAR', 'INTEGER', 'BOOLEAN'].includes(type)) continue
+    const name = quoteIdentifier(column)
+    const original = one.oracle.replace(/;$/, '')
+    const values = await oracle.query(
+      `SELECT ${name}, count(*)::INTEGER FROM (${original}) AS original GROUP BY 1 ORDER BY 1 LIMIT 4`,
+    )
+    for (const [value, count] of values.rows) {
+      const where = { [column]: value as string | number | boolean | null }
+      const request = { view: plan.view, where, order: [], limit: 1_000, timeoutMs: 60_000 }
+      const answer = await core.reads.read(request, new AbortController().signal)
+      assert.equal(answer.count, count, `case "${one.name}" ${when}: lookup ${JSON.stringify(where)}`)
+    }
   }
 }

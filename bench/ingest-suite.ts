@@ -108,7 +108,7 @@ function paced(context: BenchContext, stand: Stand): Promise<GeneratorReport> {
     connections: 16,
     eventsPerSecond: 50_000,
     warmupSeconds: 2,
-    seconds: context.quick ? 8 : 60,
+    seconds: context.quick ? 7 : 60,
     probeEvery: 1,
   })
 }

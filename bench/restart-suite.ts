@@ -50,15 +50,17 @@ async function* measureRestart(context: BenchContext): AsyncIterable<Measurement
   }
 }
 
-/** Waits until the view has no tail to speak of, so that the tail of the restart is the one that is meant. */
+/** Waits until the view's slices reach its cut, so that the tail of the restart is the one that is meant. */
 async function untilSealed(stand: Stand): Promise<void> {
-  for (let tries = 0; tries < 120; tries += 1) {
-    const rows = [...(await stand.get('/v1/status')).matchAll(/"tailRows":(\d+)/g)].map((match) =>
-      Number(match[1]),
-    )
-    if (rows.length > 0 && Math.max(...rows) < 1000) return
+  for (let tries = 0; tries < 240; tries += 1) {
+    const status = JSON.parse(await stand.get('/v1/status')) as {
+      readonly cut: number
+      readonly views: readonly { readonly sealed: number }[]
+    }
+    if (status.views.every((view) => view.sealed === status.cut)) return
     await new Promise((resolve) => setTimeout(resolve, 250))
   }
+  throw new Error('the tail was not sealed within a minute')
 }
 
 async function firstAnswer(stand: Stand, cut: number): Promise<string> {

@@ -92,7 +92,7 @@ async function* hotCatchUp(
   plan: ViewPlan,
   folder: string,
 ): AsyncIterable<Measurement> {
-  const events = context.quick ? 3_000_000 : 10_000_000
+  const events = context.quick ? 6_000_000 : 10_000_000
   context.say(`writing a hot log of ${events} events`)
   const log = await writeHotLog(path.join(folder, 'hot'), events)
   const seconds: number[] = []

@@ -199,9 +199,7 @@ async function checkViews(server: ServerProcess, sent: readonly Sent[]): Promise
   const { cut } = await server.get<{ cut: number }>('/v1/status')
   const totals = await server.get<ViewAnswer>(`/v1/views/totals?after=${cut}&timeout=60000`)
   assert.deepEqual(totals.rows, [{ n: count, total }])
-  const answer = await server.get<ViewAnswer>(
-    `/v1/views/users?limit=10000&after=${cut}&timeout=60000`,
-  )
+  const answer = await server.get<ViewAnswer>(`/v1/views/users?limit=10000&after=${cut}&timeout=60000`)
   assert.equal(answer.rows.length, users.size)
   for (const row of answer.rows) {
     const user = users.get(String(row.user))

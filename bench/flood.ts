@@ -51,8 +51,9 @@ export async function floodServer(order: FloodOrder): Promise<GeneratorReport> {
 }
 
 async function work(order: FloodOrder, flood: Flood, index: number): Promise<void> {
-  const connection = new HttpConnection(order.target.port)
+  let connection = new HttpConnection(order.target.port)
   while (!flood.over) {
+    if (!connection.alive) connection = new HttpConnection(order.target.port)
     if (index >= flood.active) {
       await pause(10)
       continue

@@ -33,6 +33,11 @@ export class HttpConnection {
     this.#socket.on('close', () => this.#fail(new Error('the server closed the connection')))
   }
 
+  /** False once the connection is gone; servers close those that stay idle. */
+  get alive(): boolean {
+    return this.#failed === undefined
+  }
+
   /** Sends a request head (ending in the empty line) and a body; resolves with the whole answer. */
   send(head: string, body: Buffer = nothing): Promise<RawAnswer> {
     if (this.#failed !== undefined) return Promise.reject(this.#failed)
@@ -95,6 +100,14 @@ function unchunk(bytes: Buffer): string {
     parts.push(bytes.subarray(lineEnd + 2, lineEnd + 2 + size))
     at = lineEnd + 2 + size + 2
   }
+}
+
+/** A living connection from a pool of idle ones, or a new one. */
+export function takeConnection(idle: HttpConnection[], port: number): HttpConnection {
+  for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
+    if (connection.alive) return connection
+  }
+  return new HttpConnection(port)
 }
 
 export function getHead(path: string): string {

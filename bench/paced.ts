@@ -6,7 +6,7 @@
  */
 
 import type { GeneratorReport, Order } from './generator-protocol.ts'
-import { getHead, HttpConnection } from './http-connection.ts'
+import { getHead, HttpConnection, takeConnection } from './http-connection.ts'
 import { quantiles } from './quantiles.ts'
 import { Sender } from './sender.ts'
 import { poolEvent } from './workload.ts'
@@ -73,7 +73,7 @@ async function sendOne(
   probe: boolean,
 ): Promise<void> {
   // A connection for every request that is due: an open loop has no upper bound.
-  const connection = pace.idle.pop() ?? new HttpConnection(order.target.port)
+  const connection = takeConnection(pace.idle, order.target.port)
   const sent = await pace.sender.send(connection, fromMs)
   pace.idle.push(connection)
   if (measured) {
@@ -82,7 +82,7 @@ async function sendOne(
   }
   if (!probe) return
   const { user_id: key } = poolEvent(order.workload, sent.firstEvent)
-  const reader = pace.probes.pop() ?? new HttpConnection(order.target.port)
+  const reader = takeConnection(pace.probes, order.target.port)
   const path = `/v1/views/${order.target.view}?user_id=${key}&limit=1&after=${sent.cut}&timeout=60000`
   const answer = await reader.send(getHead(path))
   const queryableMs = performance.now() - fromMs

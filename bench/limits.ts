@@ -1,0 +1,30 @@
+/**
+ * What stands in the way of a measurement that falls short of its gate, as found by profiling; printed on the
+ * benchmarks page beside each one that does. Keys are names of measurements, or what they begin with. Pure data.
+ */
+
+export const limits: Readonly<Record<string, string>> = {
+  'ingest-throughput':
+    'The server’s one JavaScript thread: a third of it scans and checks events, a third looks ids up and writes frames, the rest is sockets and garbage collection. Generator, engine and server share the cores.',
+  'latency-50k':
+    'The middle is far below the gate; what is above it comes while a worker writes lake files or slices. On a file system that orders data before its journal, the log’s sync waits for some of what the worker wrote, and with two cores the worker also takes turns with the engine.',
+  'latency-under-heavy-sql':
+    'SQL over a stream reads the hot log. The open segment is copied for it, and the copy’s bytes delay the log’s own sync; and six clients keep both cores busy, on which server, engine and generator also run.',
+  'ten-views': 'Each view has a fold query of its own in every tick.',
+  'lookups-1m-groups':
+    'Lookups that wait together are gathered into one query, but that query and the ticks of 20,000 events/s share one engine process, and the engine, the server, two generators and the lookups’ HTTP share two cores.',
+  top20:
+    'A top 20 is not kept: it is chosen anew from the merged image of a million groups and what changed since, on cores that ticks use too.',
+  'memory-flat':
+    'Memory is that of the merged image, the tail, and the dedupe window, which grow until a seal and a merge; a short run sees one swing of it.',
+  restart:
+    'Reading the dedupe window back and folding the tail again come one after the other before the first answer.',
+  'bulk-fold-ratio': 'The fold also sorts its partial rows and writes them as a synced Parquet file.',
+  'hot-catch-up':
+    'The time includes starting the engine’s process and opening DuckDB, a fifth of a second; reading JSON text is the rest.',
+}
+
+export function limitOf(name: string): string | undefined {
+  const key = Object.keys(limits).find((one) => name === one || name.startsWith(`${one}/`))
+  return key === undefined ? undefined : limits[key]
+}

@@ -48,7 +48,7 @@ function arriving(stand: Stand, seconds: number) {
 }
 
 async function* lookups(context: BenchContext, stand: Stand): AsyncIterable<Measurement> {
-  const seconds = context.quick ? 8 : 60
+  const seconds = context.quick ? 6 : 60
   const [report] = await Promise.all([
     stand.order({ kind: 'lookups', keys, connections: 64, perSecond: 0, warmupSeconds: 2, seconds }),
     arriving(stand, seconds + 2),
@@ -66,7 +66,7 @@ async function* lookups(context: BenchContext, stand: Stand): AsyncIterable<Meas
 }
 
 async function* top20(context: BenchContext, stand: Stand): AsyncIterable<Measurement> {
-  const seconds = context.quick ? 8 : 60
+  const seconds = context.quick ? 6 : 60
   const load = arriving(stand, seconds)
   const samples = await askTop20(stand, seconds, 0)
   await load
@@ -97,7 +97,7 @@ async function askTop20(stand: Stand, seconds: number, pauseMs: number): Promise
 }
 
 async function* memory(context: BenchContext, stand: Stand): AsyncIterable<Measurement> {
-  const seconds = context.quick ? 20 : 600
+  const seconds = context.quick ? 16 : 600
   const samples: number[] = []
   const timer = setInterval(() => samples.push(stand.usage().residentBytes), 500)
   await Promise.all([

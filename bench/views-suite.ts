@@ -46,7 +46,7 @@ async function cpuPerEvent(
 ): Promise<number> {
   const stand = await Stand.open({ name, views, dedupeCount: 1_000_000 })
   try {
-    const seconds = context.quick ? 7 : 40
+    const seconds = context.quick ? 5 : 40
     await paced(stand, 3)
     const before = stand.usage()
     await paced(stand, seconds)

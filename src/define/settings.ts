@@ -33,7 +33,12 @@ export function resolveSettings(options: ProjectOptions, root: string, report: R
       memoryBytes: read.size(['engine', 'memory'], 2_000_000_000, 128_000_000),
       threads: read.count(['engine', 'threads'], Math.min(availableParallelism(), 16), 1, 256),
       statementTimeoutMs: read.duration(['engine', 'statementTimeout'], 30_000, 1),
-      heavyStatements: read.count(['engine', 'heavyStatements'], 2, 1, 64),
+      heavyStatements: read.count(
+        ['engine', 'heavyStatements'],
+        Math.max(1, availableParallelism() - 1),
+        1,
+        64,
+      ),
     },
     seal: {
       rows: read.count(['seal', 'rows'], 1_000_000, 1, Number.MAX_SAFE_INTEGER),

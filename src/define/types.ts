@@ -45,7 +45,7 @@ export interface EngineTuning {
   readonly threads: number
   /** Default time limit for one statement. Default 30 s. */
   readonly statementTimeoutMs: number
-  /** Heavy statements that may run at once. Default 2. */
+  /** Heavy statements that may run at once. Default: one fewer than the cores, at least one. */
   readonly heavyStatements: number
 }
 

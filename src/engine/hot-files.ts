@@ -33,7 +33,7 @@ export async function hotFilesOf(
     const size = await realFiles.size(part.path)
     const asIs = whole && segment.closed && size === segment.bytes
     const path = asIs ? part.path : join(copyDir, `hot-${part.from}-${part.to}.ndjson`)
-    if (!asIs) copyRange(part, path)
+    if (!asIs) await copyRange(part, path)
     files.push({
       path,
       from: part.from,

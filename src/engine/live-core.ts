@@ -36,7 +36,7 @@ import { TableStore } from './table-store.ts'
 import { type TickSource, TickSources } from './tick-source.ts'
 
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
-const BULK_BYTES = 4 << 20
+const BULK_BYTES = 16 << 20
 const DISK_FULL_RETRY_MS = 500
 
 type Listener = (progress: EngineProgress) => void

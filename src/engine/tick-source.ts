@@ -8,6 +8,7 @@
  */
 
 import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hotRelation, lakeRelation } from '../lake/relation.ts'
 import { type ByteRange, LogCursor, type LogPosition } from '../log/log-cursor.ts'
@@ -34,6 +35,7 @@ export interface TickSource {
 const MEMORY_FOLDER = '/dev/shm'
 const MEMORY_BYTES_MAX = 8 << 20
 const POSITIONS_MAX = 64
+const COPY_BYTES = 4 << 20
 
 export class TickSources {
   readonly #scratchDir: string
@@ -128,13 +130,26 @@ export class TickSources {
   }
 }
 
-/** Copies the frames of a byte range into a file of its own, for readers that outlive a tick. */
-export function copyRange(range: ByteRange, file: string): void {
-  const descriptor = openSync(range.path, 'r')
+/** Copies the frames of a byte range into a file of its own, for readers that outlive a tick; ticks go on meanwhile. */
+export async function copyRange(range: ByteRange, file: string): Promise<void> {
+  const source = await open(range.path, 'r')
   try {
-    writeFileSync(file, readRange(descriptor, range))
+    const target = await open(file, 'w')
+    try {
+      const buffer = Buffer.allocUnsafe(Math.min(COPY_BYTES, range.end - range.start))
+      for (let position = range.start; position < range.end; ) {
+        const wanted = Math.min(buffer.length, range.end - position)
+        const { bytesRead } = await source.read(buffer, 0, wanted, position)
+        if (bytesRead === 0)
+          throw new Error(`${range.path} ends at byte ${position}, before byte ${range.end}`)
+        await target.writeFile(buffer.subarray(0, bytesRead))
+        position += bytesRead
+      }
+    } finally {
+      await target.close()
+    }
   } finally {
-    closeSync(descriptor)
+    await source.close()
   }
 }
 

@@ -27,5 +27,5 @@ export default project({
   name: 'flights',
   streams: [flights],
   // Small on purpose, so that the demo seals and compacts slices within a minute.
-  seal: { bytes: '16MB', age: '5s' },
+  seal: { bytes: '10MB', age: '5s' },
 })

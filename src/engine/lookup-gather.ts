@@ -111,7 +111,7 @@ async function answerBatch(
   timeoutMs: number,
 ): Promise<void> {
   const { plan } = readSet
-  const sql = viewQuery(readSet, { kind: 'where', sql: batchCondition(plan, columns, batch) })
+  const sql = viewQuery(readSet, { kind: 'hashes', expressions: wantedHashes(plan, columns, batch) })
   const result = await runCancellable(connection, sql, { timeoutMs })
   const positions = columns.map((column) =>
     plan.columns.findIndex((candidate) => candidate.name === column.name),
@@ -137,7 +137,11 @@ async function answerBatch(
  * Hashes alone find the groups, because DuckDB uses the image's index only when nothing else is asked of the scan.
  * A group that shares a hash with a wanted one is read too, and nobody takes it.
  */
-function batchCondition(plan: ViewPlan, columns: readonly Column[], batch: readonly Lookup[]): string {
+function wantedHashes(
+  plan: ViewPlan,
+  columns: readonly Column[],
+  batch: readonly Lookup[],
+): readonly string[] {
   const stage = soleStage(plan)
   const keys = stage.kind === 'rows' ? [] : stage.keys
   const positions = keys.map((key) =>
@@ -150,7 +154,7 @@ function batchCondition(plan: ViewPlan, columns: readonly Column[], batch: reado
       ),
     ),
   )
-  return `_h IN (${[...new Set(hashes)].join(', ')})`
+  return [...new Set(hashes)]
 }
 
 function sqlLiteral(column: Column, jsonText: string): string {

@@ -14,7 +14,7 @@ import {
   mergeQuery,
   partColumns,
 } from '../plan/queries.ts'
-import { must } from '../std/assert.ts'
+import { must, unreachable } from '../std/assert.ts'
 import type { Generation, Image, ReadSet } from './read-set.ts'
 
 /**
@@ -28,6 +28,8 @@ export type Restriction =
   | { readonly kind: 'where'; readonly sql: string }
   /** SELECT that gives `_h`. */
   | { readonly kind: 'groups'; readonly sql: string }
+  /** A few hashes, as SQL expressions: the image is asked through its index, the tail by a join. */
+  | { readonly kind: 'hashes'; readonly expressions: readonly string[] }
 
 export const ALL_GROUPS: Restriction = { kind: 'none' }
 
@@ -98,7 +100,11 @@ function mergedFrom(readSet: ReadSet, stage: GroupStage, restriction: Restrictio
     const columns = columnList(partColumns(stage, part.name))
     const sources = tailSources(readSet, part.name)
     if (readSet.image !== undefined)
-      sources.unshift({ table: imageTable(readSet.image, part.name), conditions: [] })
+      sources.unshift({
+        table: imageTable(readSet.image, part.name),
+        conditions: [],
+        indexed: part.kind === 'main',
+      })
     const rows = sources.map((source) => selectFrom(source, columns, restriction))
     parts[part.name] = mergeQuery(
       stage,
@@ -112,6 +118,7 @@ function mergedFrom(readSet: ReadSet, stage: GroupStage, restriction: Restrictio
 interface Source {
   readonly table: string
   readonly conditions: readonly string[]
+  readonly indexed: boolean
 }
 
 /** The generations that are not empty, cut at the read set's cut. */
@@ -124,16 +131,42 @@ function tailSources(readSet: ReadSet, part: string): Source[] {
         ...(open ? [`_cut <= ${readSet.cut}`] : []),
         ...(readSet.rowsAfter === undefined ? [] : [`_cut > ${readSet.rowsAfter}`]),
       ]
-      return { table: tableOf(generation, part), conditions }
+      return { table: tableOf(generation, part), conditions, indexed: false }
     })
 }
 
 function selectFrom(source: Source, columns: string, restriction: Restriction): string {
-  const conditions =
-    restriction.kind === 'where' ? [...source.conditions, restriction.sql] : source.conditions
-  const join = restriction.kind === 'groups' ? ` AS p SEMI JOIN (${restriction.sql}) AS w ON p._h = w._h` : ''
+  const { join, condition } = restrictionSql(source, restriction)
+  const conditions = [...source.conditions, ...condition]
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   return `SELECT ${columns} FROM ${source.table}${join}${where}`
+}
+
+function restrictionSql(
+  source: Source,
+  restriction: Restriction,
+): { join: string; condition: readonly string[] } {
+  switch (restriction.kind) {
+    case 'none':
+      return { join: '', condition: [] }
+    case 'where':
+      return { join: '', condition: [restriction.sql] }
+    case 'groups':
+      return { join: semiJoin(restriction.sql), condition: [] }
+    case 'hashes': {
+      // Without an index a list is compared value by value with every row, and a join hashes it once.
+      const list = restriction.expressions.join(', ')
+      return source.indexed
+        ? { join: '', condition: [`_h IN (${list})`] }
+        : { join: semiJoin(`SELECT unnest([${list}]) AS _h`), condition: [] }
+    }
+    default:
+      return unreachable(restriction)
+  }
+}
+
+function semiJoin(groupsSql: string): string {
+  return ` AS p SEMI JOIN (${groupsSql}) AS w ON p._h = w._h`
 }
 
 function columnList(columns: readonly { readonly name: string }[]): string {

@@ -3,9 +3,9 @@
  * statements. The other files of this folder are functions over it, one file for each thing the catalog knows.
  *
  * Why it is right: whatever changes together is one transaction of a named kind, the file is in WAL mode with
- * `synchronous=FULL`, so a transaction that returned survives a power cut, and one that did not return is there
- * wholly or not at all. Only the server writes it, under the data folder's lock. A file counts as published when
- * its row is committed, never because it lies in a folder.
+ * `synchronous=FULL`, so a transaction that returned survives a power cut (but for the `unsynced` kinds), and one
+ * that did not return is there wholly or not at all. Only the server writes it, under the data folder's lock. A file
+ * counts as published when its row is committed, never because it lies in a folder.
  */
 
 import { existsSync } from 'node:fs'
@@ -33,6 +33,12 @@ export type TransactionKind =
 
 /** Places where a test may stop the process: before the first statement, before and after the commit. */
 export type CatalogCrashPoint = `${TransactionKind}:${'begun' | 'written' | 'committed'}`
+
+/**
+ * Kinds whose loss at a power cut costs nothing that was promised; a killed process loses them no more than others.
+ * The next synced transaction makes them durable too.
+ */
+const unsynced: ReadonlySet<TransactionKind> = new Set<TransactionKind>(['record-cut'])
 
 export interface CatalogOptions {
   readonly clock?: Clock
@@ -83,31 +89,43 @@ export function openCatalog(path: string, options: CatalogOptions = {}): Catalog
     get: (sql, ...values) => guard(path, () => prepare(sql).get(...values) as SqlRow | undefined),
     run: (sql, ...values) => guard(path, () => Number(prepare(sql).run(...values).changes)),
     transaction(kind, body) {
-      // A transaction inside another is part of it: what changes together is decided by the outermost caller.
-      if (inside) return body()
-      guard(path, () => database.exec('BEGIN IMMEDIATE'))
-      inside = true
-      let result: ReturnType<typeof body>
+      if (inside || !unsynced.has(kind)) return transact(kind, body)
+      // A sync on this thread would hold up ingest once a second. The setting cannot change within a transaction.
+      guard(path, () => database.exec('PRAGMA synchronous=NORMAL'))
       try {
-        crash(`${kind}:begun`)
-        result = body()
-        crash(`${kind}:written`)
-        guard(path, () => database.exec('COMMIT'))
-        revision++
-      } catch (error) {
-        if (database.isTransaction) database.exec('ROLLBACK')
-        throw error
+        return transact(kind, body)
       } finally {
-        inside = false
+        database.exec('PRAGMA synchronous=FULL')
       }
-      crash(`${kind}:committed`)
-      return result
     },
     close() {
       statements.clear()
       database.close()
     },
   }
+
+  function transact<T>(kind: TransactionKind, body: () => T): T {
+    // A transaction inside another is part of it: what changes together is decided by the outermost caller.
+    if (inside) return body()
+    guard(path, () => database.exec('BEGIN IMMEDIATE'))
+    inside = true
+    let result: T
+    try {
+      crash(`${kind}:begun`)
+      result = body()
+      crash(`${kind}:written`)
+      guard(path, () => database.exec('COMMIT'))
+      revision++
+    } catch (error) {
+      if (database.isTransaction) database.exec('ROLLBACK')
+      throw error
+    } finally {
+      inside = false
+    }
+    crash(`${kind}:committed`)
+    return result
+  }
+
   try {
     migrate(catalog, database, path, isNew)
   } catch (error) {

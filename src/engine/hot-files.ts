@@ -15,6 +15,8 @@ import { copyRange } from './tick-source.ts'
 export interface HotFile extends CommitRange {
   readonly path: string
   readonly bytes: number
+  /** The open segment where it is, for who leaves out what is after the range and a line that is being written. */
+  readonly growing?: boolean
   /** Events per stream, known when the file is a whole segment. */
   readonly events?: Readonly<Record<string, number>>
 }
@@ -24,12 +26,23 @@ export async function hotFilesOf(
   log: LogManifest,
   range: CommitRange,
   copyDir: string,
+  options: { readonly growing?: boolean } = {},
 ): Promise<readonly HotFile[]> {
   if (range.to <= range.from) return []
   const files: HotFile[] = []
   for (const part of await createLogReader().byteRanges(log, range)) {
     const segment = log.segments.find(({ number }) => number === part.segment)
     const whole = segment !== undefined && part.start === segment.start && part.end === segment.bytes
+    if (options.growing === true && segment?.closed === false && part.start === segment.start) {
+      files.push({
+        path: part.path,
+        from: part.from,
+        to: part.to,
+        bytes: part.end - part.start,
+        growing: true,
+      })
+      continue
+    }
     const size = await realFiles.size(part.path)
     const asIs = whole && segment.closed && size === segment.bytes
     const path = asIs ? part.path : join(copyDir, `hot-${part.from}-${part.to}.ndjson`)

@@ -34,7 +34,21 @@ export class LiveReads {
   }
 
   async read(request: LiveCalls['read']['args'], signal: AbortSignal): Promise<LiveCalls['read']['result']> {
-    const view = this.#state.serves(request.view, request.version)
+    while (true) {
+      const view = this.#state.serves(request.view, request.version)
+      try {
+        return await this.#readFrom(view, request, signal)
+      } catch (error) {
+        if (!(error instanceof VersionGone)) throw error
+      }
+    }
+  }
+
+  async #readFrom(
+    view: LiveView,
+    request: LiveCalls['read']['args'],
+    signal: AbortSignal,
+  ): Promise<LiveCalls['read']['result']> {
     const key = LookupGather.keyOf(view.spec.plan, request)
     if (key !== undefined && Object.keys(request.where).length > 0) {
       const queue = viewKey(view.spec.view, view.spec.version)
@@ -60,17 +74,16 @@ export class LiveReads {
     return this.#heavyReads.run(
       () =>
         this.#connections.use((connection) =>
-          this.#state.withSources(async (sources) => {
-            const readSets = await this.#state.servingTogether(deadlineMs)
-            return await this.#state.tables.pinned(readSets, async () => {
+          this.#state.withSources((sources) =>
+            this.#state.withServing(deadlineMs, async (readSets) => {
               const { streams, settings } = this.#state
               const { cut } = this.#state.stamp(readSets, sources.log.durable)
               const context = { streams, sources, readSets, cut, scratchDir: settings.scratchDir }
               const { rows, views } = await readSql(connection, context, request, signal)
               const read = readSets.filter((readSet) => views.has(readSet.view))
               return { ...rows, ...this.#state.stamp(read, cut) }
-            })
-          }),
+            }),
+          ),
         ),
       signal,
     )
@@ -82,30 +95,43 @@ export class LiveReads {
   ): Promise<LiveCalls['delta']['result']> {
     const view = this.#state.serves(request.view)
     view.deltaAskedMs = systemClock.monotonicMs()
-    // Whoever followed the engine before this one may be ahead of it for a moment.
-    const deadlineMs = view.deltaAskedMs + this.#state.settings.statementTimeoutMs
-    while (view.readSet.cut < request.from && systemClock.monotonicMs() < deadlineMs) await pause()
-    const after = view.readSet
-    const to = Math.min(request.to ?? after.cut, after.cut)
-    const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)
-    const target = to === after.cut ? after : readSetAt(view, to)
     const { statementTimeoutMs } = this.#state.settings
+    // Whoever followed the engine before this one may be ahead of it for a moment.
+    const deadlineMs = view.deltaAskedMs + statementTimeoutMs
+    while (view.readSet.cut < request.from && systemClock.monotonicMs() < deadlineMs) await pause()
     return this.#viewReads.run(
       () =>
-        this.#connections.use((connection) =>
-          this.#state.tables.pinned([before, target], async () => ({
+        this.#connections.use((connection) => {
+          if (!this.#isThere(view)) throw tooOld(request.view, request.from)
+          const after = view.readSet
+          const to = Math.min(request.to ?? after.cut, after.cut)
+          const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)
+          const target = to === after.cut ? after : readSetAt(view, to)
+          return this.#state.tables.pinned([before, target], async () => ({
             ...(await viewDelta(connection, before, target, statementTimeoutMs)),
             ...this.#state.stamp([target]),
-          })),
-        ),
+          }))
+        }),
       signal,
     )
   }
 
+  /** Takes and holds the read set of the moment in one step: in between, its tables could go. */
   #held<T>(view: LiveView, read: (readSet: ReadSet) => Promise<T>): Promise<T> {
+    if (!this.#isThere(view)) return Promise.reject(new VersionGone())
     const { readSet } = view
     return this.#state.tables.pinned([readSet], () => read(readSet))
   }
+
+  /** A version may be removed while its readers wait for their turn. */
+  #isThere(view: LiveView): boolean {
+    return this.#state.views.get(viewKey(view.spec.view, view.spec.version)) === view
+  }
+}
+
+/** Nobody outside sees it: the read begins again with the version that answers now. */
+class VersionGone extends Error {
+  override readonly name = 'VersionGone'
 }
 
 /** The read set as it was at an earlier cut, as far as its tables are still there. */
@@ -119,8 +145,9 @@ function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
         : (readSet.image?.cut ?? 0)
     if (base <= cut) return { ...readSet, cut }
   }
-  throw new RefoldError(
-    'DELTA_TOO_OLD',
-    `the changes of view "${view.spec.view}" since cut ${cut} are no longer kept`,
-  )
+  throw tooOld(view.spec.view, cut)
+}
+
+function tooOld(view: string, cut: CommitSeq): RefoldError {
+  return new RefoldError('DELTA_TOO_OLD', `the changes of view "${view}" since cut ${cut} are no longer kept`)
 }

@@ -91,12 +91,16 @@ export class LiveState {
     throw new RefoldError('VERSION_UNKNOWN', `view "${name}" has no version "${version}" in the engine`)
   }
 
-  /** The read sets of all serving views. Those that are not stalled stand at one cut. */
-  async servingTogether(deadlineMs: number): Promise<readonly ReadSet[]> {
+  /** Runs `read` on the read sets of all serving views. Those that are not stalled stand at one cut. */
+  async withServing<T>(deadlineMs: number, read: (readSets: readonly ReadSet[]) => Promise<T>): Promise<T> {
     while (true) {
       const views = [...this.#servingViews()]
       const cuts = new Set(views.filter((view) => view.stalled === undefined).map((view) => view.readSet.cut))
-      if (cuts.size <= 1) return views.map((view) => view.readSet)
+      if (cuts.size <= 1) {
+        const readSets = views.map((view) => view.readSet)
+        // Held in the same step in which they were taken: in between, their tables could go.
+        return await this.tables.pinned(readSets, () => read(readSets))
+      }
       if (systemClock.monotonicMs() > deadlineMs) {
         throw new RefoldError('CUT_NOT_REACHED', 'the views do not stand at one cut yet: one is catching up')
       }

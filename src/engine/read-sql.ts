@@ -54,9 +54,10 @@ export async function readSql(
   if (!checked.ok) throw mistakesError(checked.mistakes)
   const copies = await mkdtemp(join(context.scratchDir, 'sql-'))
   try {
+    const system = namesSystemColumns(checked.sql)
     const bound = new Map<string, string>()
     for (const used of checked.used)
-      bound.set(used.bindName, await relationSql(context, request, used, copies))
+      bound.set(used.bindName, await relationSql(context, request, used, system, copies))
     const sql = bindReadOnlySql(checked, (used) =>
       must(bound.get(used.bindName), 'every used relation is bound'),
     )
@@ -101,6 +102,7 @@ async function relationSql(
   context: SqlContext,
   request: SqlRead,
   used: UsedRelation,
+  system: boolean,
   copies: string,
 ): Promise<string> {
   switch (used.kind) {
@@ -115,6 +117,7 @@ async function relationSql(
       return streamSql(
         context,
         must(context.streams.get(used.name), `stream ${used.name} is exposed`),
+        system,
         copies,
       )
     case 'system':
@@ -122,21 +125,30 @@ async function relationSql(
   }
 }
 
-/** A stream's events up to the answer's cut: the lake's, then those in copies or closed segments of the hot log. */
-async function streamSql(context: SqlContext, stream: StreamDef, copies: string): Promise<string> {
+/** A stream's events up to the answer's cut: the lake's, then those in closed segments, then the open one's. */
+async function streamSql(
+  context: SqlContext,
+  stream: StreamDef,
+  system: boolean,
+  copies: string,
+): Promise<string> {
   const { lake, log } = context.sources
-  const files = lake.files.filter((file) => file.stream === stream.name)
   const border = Math.min(lake.through, context.cut)
-  const cold = lakeRelation(stream, 'all', files, { from: 0, to: border }, { system: true })
-  const hot = await hotFilesOf(log, { from: border, to: context.cut }, copies)
-  if (hot.length === 0) return cold
-  return `${cold} UNION ALL ${hotRelation(
-    stream,
-    'all',
-    hot.map((file) => file.path),
-    undefined,
-    { system: true },
-  )}`
+  const range = { from: border, to: context.cut }
+  const files = lake.files.filter((file) => file.stream === stream.name)
+  const parts = [lakeRelation(stream, 'all', files, { from: 0, to: border }, { system })]
+  const hot = await hotFilesOf(log, range, copies, { growing: true })
+  const still = hot.filter((file) => file.growing !== true).map((file) => file.path)
+  const growing = hot.filter((file) => file.growing === true).map((file) => file.path)
+  if (still.length > 0) parts.push(hotRelation(stream, 'all', still, undefined, { system }))
+  if (growing.length > 0) parts.push(hotRelation(stream, 'all', growing, range, { system, growing: true }))
+  return parts.join(' UNION ALL ')
+}
+
+/** Whether a checked SQL may speak of the system columns: they cost a second pass over the hot log. */
+function namesSystemColumns(sql: string): boolean {
+  const text = sql.replaceAll(/count(_star)?\(\*?\)/gi, '')
+  return /\*|columns|_(partition|offset|commit|index|ingested_at)/i.test(text)
 }
 
 /** Rows that the server gave, every cell as text first: JSON numbers, booleans and texts all cast to their type. */

@@ -29,6 +29,8 @@ export interface RelationOptions {
    * files are read for it, at the cost of a second pass and of the order of the lines.
    */
   readonly ingestTime?: IngestTime
+  /** The files may end within a line that is still being written, which is beyond the range: pass it over. */
+  readonly growing?: boolean
 }
 
 /** The ingest time (TIMESTAMP) of a commit: from the SQL of the commit's number to the SQL of the time. */
@@ -70,11 +72,15 @@ export function hotRelation(
       ]
     : []
   const conditions = [`${value} IS NOT NULL`, ...filterConditions('c', 'i', range, options)]
-  const lines = readLines(files, { ...eventColumns, [stream.name]: structOf(stream, selected) })
+  const lines = readLines(
+    files,
+    { ...eventColumns, [stream.name]: structOf(stream, selected) },
+    options.growing,
+  )
   const times = options.system && options.ingestTime === undefined
   return (
     `SELECT ${selectList([...columns, ...system])} FROM ${lines}` +
-    (times ? ` JOIN (${commitTimes(files)}) ON "commit" = c` : '') +
+    (times ? ` JOIN (${commitTimes(files, options.growing)}) ON "commit" = c` : '') +
     ` WHERE ${conditions.join(' AND ')}`
   )
 }
@@ -190,18 +196,23 @@ export function overlaps(a: CommitRange, b: CommitRange): boolean {
 }
 
 /** Ingest time per commit, from the header lines of hot files. */
-function commitTimes(files: readonly string[]): string {
-  return `SELECT "commit", t FROM ${readLines(files, { commit: 'BIGINT', t: 'BIGINT' })} WHERE "commit" IS NOT NULL`
+function commitTimes(files: readonly string[], growing = false): string {
+  const lines = readLines(files, { commit: 'BIGINT', t: 'BIGINT' }, growing)
+  return `SELECT "commit", t FROM ${lines} WHERE "commit" IS NOT NULL`
 }
 
 /** The keys of an event line beside the stream's own. */
 const eventColumns = { c: 'BIGINT', i: 'INTEGER', p: 'INTEGER', o: 'BIGINT' } as const
 
-function readLines(files: readonly string[], columns: Readonly<Record<string, string>>): string {
+function readLines(
+  files: readonly string[],
+  columns: Readonly<Record<string, string>>,
+  growing = false,
+): string {
   const list = Object.entries(columns).map(([name, type]) => `${quoteLiteral(name)}: ${quoteLiteral(type)}`)
   return (
     `read_ndjson(${fileList(files)}, columns = {${list.join(', ')}}, auto_detect = false, ` +
-    `maximum_object_size = ${LINE_BYTES_MAX})`
+    `maximum_object_size = ${LINE_BYTES_MAX}${growing ? ', ignore_errors = true' : ''})`
   )
 }
 

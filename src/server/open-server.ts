@@ -70,6 +70,7 @@ export interface RunningServer {
   close(): Promise<void>
 }
 
+const KEEP_ALIVE_MS = 60_000
 const SEAL_CHECK_MS = 100
 const LAKE_CHECK_MS = 500
 const JOURNAL_MS = 1_000
@@ -90,6 +91,8 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
   const first = startEngine()
   const engines = [first]
   const nextEngine = () => engines.shift() ?? startEngine()
+  // Timers keep no process alive, and while a first engine that ended waits for the next there is nothing else.
+  const alive = setInterval(() => {}, KEEP_ALIVE_MS)
   let log: CommitLog | undefined
   try {
     const planning = checkedViews(project, folder.catalog)
@@ -108,6 +111,8 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
     await log?.close()
     folder.close()
     throw error
+  } finally {
+    clearInterval(alive)
   }
 }
 

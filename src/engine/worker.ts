@@ -36,7 +36,7 @@ function failureOf(error: unknown): JobFailure {
 /** Some containers refuse it; the job runs all the same. */
 function beNice(): void {
   try {
-    setPriority(constants.priority.PRIORITY_BELOW_NORMAL)
+    setPriority(constants.priority.PRIORITY_LOW)
   } catch {}
 }
 

@@ -7,9 +7,9 @@ export const limits: Readonly<Record<string, string>> = {
   'ingest-throughput':
     'The server’s one JavaScript thread: a third of it scans and checks events, a third looks ids up and writes frames, the rest is sockets and garbage collection. Generator, engine and server share the cores.',
   'latency-50k':
-    'The middle is far below the gate; what is above it comes while a worker writes lake files or slices. The log’s sync, and the catalog’s, which stands on the server’s one thread, wait for some of what the worker wrote and deleted; and with two cores the worker also takes turns with the engine.',
+    'The middle is far below the gate; what is above it comes while the tail of the flood before is sealed, merged and moved to the lake: with two cores that worker and the engine’s own seal take turns with ticks, and the log’s sync waits for some of what the worker wrote.',
   'latency-under-heavy-sql':
-    'SQL over a stream reads the hot log, for which the open segment is copied first. While those copies are written and deleted the disk syncs slowly, and the catalog’s commit of the cut journal, once a second on the server’s one thread, was seen to wait 250 to 440 ms for it. Besides, six clients keep both cores busy, on which server, engine and generator also run.',
+    'Six clients ask without pause; one statement runs at a time, but on two cores it shares them with server, engine and generator.',
   'ten-views': 'Each view has a fold query of its own in every tick.',
   'lookups-1m-groups':
     'Lookups that wait together are gathered into one query, but that query and the ticks of 20,000 events/s share one engine process, and the engine, the server, two generators and the lookups’ HTTP share two cores.',

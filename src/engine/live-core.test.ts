@@ -327,6 +327,33 @@ describe('live engine', () => {
     await core.stop()
   })
 
+  test('SQL waits until its views stand at one cut', async () => {
+    const { folder, log, spec, core, reached } = await setUp()
+    const cut = log.commit('events', makeEvents(400, 5))
+    core.advance(log.manifest())
+    await reached(cut)
+    const staged = await core.seal({
+      views: [{ view: 'users', version: 'users-v1' }],
+      stagingDir: join(folder, 'staging'),
+    })
+    await core.stop()
+    const sealed = {
+      ...engineView(PLAN),
+      slices: staged.flatMap((generation) => generation.slices),
+      sealed: cut,
+    }
+    const behind = engineView({ ...PLAN, view: 'others' })
+    const views = [sealed, behind]
+    const serving = Object.fromEntries(views.map((view) => [view.view, view.version]))
+    const sources = { ...spec.sources, log: log.manifest() }
+    const again = await LiveCore.start({ ...spec, views, serving, sources }, () => {})
+    const sql = 'SELECT (SELECT sum(n) FROM users)::BIGINT AS u, (SELECT sum(n) FROM others)::BIGINT AS o'
+    const request = { sql, limit: 10, timeoutMs: 5_000, system: {} }
+    const answer = await again.core.reads.sql(request, new AbortController().signal)
+    assert.deepEqual(JSON.parse(answer.json), [{ u: 400, o: 400 }])
+    await again.core.stop()
+  })
+
   test('SQL reads views, streams and system tables at one cut, and nothing else', async () => {
     const { log, core, reached } = await setUp()
     log.commit('events', makeEvents(40, 1))
@@ -384,6 +411,7 @@ describe('live engine', () => {
     await reached(cut)
     const users = await core.reads.read(readOf(), new AbortController().signal)
     assert.equal(users.cut, cut)
+    assert.deepEqual(JSON.parse(users.json), [{ user: 'a', n: 4, total: '4.00', pages: 4 }])
     const failing = await core.reads.read({ ...readOf(), view: 'failing' }, new AbortController().signal)
     assert.deepEqual(failing.stalled.failing?.position, {
       stream: 'events',

@@ -101,7 +101,8 @@ export interface EngineProgress {
   readonly views: readonly ViewProgress[]
   readonly ticks: number
   readonly tickMs: number
-  readonly events: number
+  /** Commits that the last tick folded. */
+  readonly commits: number
   /** Events skipped by views with `onError: 'skip'` since the last report; the server records them durably. */
   readonly skipped: readonly {
     readonly view: string

@@ -94,7 +94,7 @@ function nextDistinct(stage: GroupStage, part: string, readSet: ReadSet): string
     again AS (SELECT o.* FROM ${old} AS o SEMI JOIN t ON ${same})
     SELECT ${columns} FROM ${old} AS o ANTI JOIN t ON ${same}
     UNION ALL
-    ${`SELECT * FROM (${mergeQuery(stage, part, `SELECT ${columns} FROM again UNION ALL SELECT ${columns} FROM t`)})`}`
+    ${mergeQuery(stage, part, `SELECT ${columns} FROM again UNION ALL SELECT ${columns} FROM t`)}`
 }
 
 async function finishImage(

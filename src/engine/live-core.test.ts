@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdirSync } from 'node:fs'
+import { appendFileSync, mkdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { HandLog } from '../../test/support/hand-log.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
+import { must } from '../std/assert.ts'
 import type { EngineSpec, EngineView, ViewRead } from './engine.ts'
 import { LiveCore } from './live-core.ts'
 import type { ImagePolicy } from './live-images.ts'
@@ -378,6 +379,17 @@ describe('live engine', () => {
     assert.deepEqual(JSON.parse(counts.json), [{ v: 90, e: 90, o: 89 }])
     assert.equal(counts.cut, cut)
     assert.deepEqual(counts.versions, { users: 'users-v1' })
+    // The server goes on writing: a whole line beyond the cut, and one that is not finished.
+    const open = must(log.manifest().segments.at(-1), 'an open segment').path
+    appendFileSync(
+      open,
+      '{"c":99,"i":0,"p":0,"o":90,"events":{"amount":"1.00","page":"/x"}}\n{"c":99,"i":1,"events":{"amou',
+    )
+    assert.equal((await ask('SELECT count(*) AS n FROM events')).json, '[{"n":90}]')
+    assert.equal(
+      (await ask('SELECT max(_commit) AS c, count(*) AS n FROM events')).json,
+      `[{"c":${cut},"n":90}]`,
+    )
     assert.equal(
       (await ask('WITH w AS (SELECT * FROM refold.cuts) SELECT cut, label FROM w')).json,
       `[{"cut":7,"label":"it's"}]`,

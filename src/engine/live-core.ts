@@ -279,7 +279,7 @@ export class LiveCore {
       })),
       ticks: this.#ticks,
       tickMs,
-      events: commits,
+      commits,
       skipped,
     })
   }

@@ -26,7 +26,7 @@ export function shouldSeal(policy: SealPolicy, tail: TailState): boolean {
 }
 
 /** Up to this many slices nothing is merged. */
-export const SLICES_FREE = 8
+export const SLICES_FREE = 4
 /** Fewer than this are not worth a worker. */
 const MERGE_MIN = 4
 /** A view may keep one slice more for each time that its size grew by this factor. */
@@ -56,7 +56,7 @@ export function chooseMerge(
   return best === undefined ? undefined : { first: best.first, count: best.count }
 }
 
-/** How many slices a view of this size may have: 8, and one for each fourfold growth over its smallest slice. */
+/** How many slices a view of this size may have: 4, and one for each fourfold growth over its smallest slice. */
 export function slicesMax(sizes: readonly number[]): number {
   const total = sizes.reduce((sum, size) => sum + size, 0)
   const smallest = sizes.reduce((least, size) => Math.min(least, size), Number.POSITIVE_INFINITY)

@@ -71,7 +71,7 @@ class FakeEngine {
   }
 
   report(cut: number): void {
-    const progress = { cut, views: [], ticks: 1, tickMs: 1, events: 1, skipped: [] }
+    const progress = { cut, views: [], ticks: 1, tickMs: 1, commits: 1, skipped: [] }
     for (const listener of this.#progress) listener(progress)
   }
 

@@ -190,8 +190,9 @@ test('with onError skip exactly the events that fail are left out, and they are 
       assert.equal(folded.events, good.length)
       const expected = foldByHand(good)
       assert.deepEqual(
-        sorted(await partialRows(folded.slices)),
-        good.length === 0 ? {} : { main: expected.main, d0: expected.d0 },
+        // A range whose events are all left out has slices without rows.
+        sorted({ main: [], d0: [], ...(await partialRows(folded.slices)) }),
+        { main: expected.main ?? [], d0: expected.d0 ?? [] },
       )
       const again = await perform<'fold'>({ ...job, view: { ...job.view, skipped: bad, onError: 'stall' } })
       assert.deepEqual({ skipped: again.skipped, events: again.events }, { skipped: [], events: good.length })

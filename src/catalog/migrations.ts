@@ -115,4 +115,71 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX dead_letters_of_stream ON dead_letters (stream, commit_seq);
   `,
+  `
+  -- Versions live longer than their turn: planned, built, proved, live, kept warm, and read again as reported.
+  CREATE TABLE versions_2 (
+    view TEXT NOT NULL,
+    version TEXT NOT NULL,
+    sql TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    on_error TEXT NOT NULL CHECK (on_error IN ('stall', 'skip')),
+    state TEXT NOT NULL CHECK (state IN (
+      'planned', 'building', 'catching_up', 'shadow', 'verified', 'live', 'warm', 'retired', 'failed')),
+    -- History begins here: 0, or a later cut that a deploy chose or a trimmed log forced.
+    start_cut INTEGER NOT NULL DEFAULT 0,
+    sealed_cut INTEGER NOT NULL DEFAULT 0,
+    -- What decided the version, part by part, as JSON: for saying why a later one differs.
+    identity TEXT NOT NULL DEFAULT '{}',
+    warm_until_ms INTEGER,
+    reason TEXT,
+    created_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    PRIMARY KEY (view, version)
+  ) STRICT;
+  INSERT INTO versions_2 (view, version, sql, plan, on_error, state, sealed_cut, reason, created_ms, changed_ms)
+    SELECT view, version, sql, plan, on_error, state, sealed_cut, reason, created_ms, changed_ms FROM versions;
+  DROP TABLE versions;
+  ALTER TABLE versions_2 RENAME TO versions;
+
+  -- A slice that a merge took the place of stays for reads of the past until it is too old to be worth its space.
+  ALTER TABLE slices ADD COLUMN superseded_ms INTEGER;
+  -- The events below are gone from the log: a base is never folded again, so it is never deleted with its version's
+  -- other slices, and a damaged one comes back only from a backup.
+  ALTER TABLE slices ADD COLUMN base INTEGER NOT NULL DEFAULT 0 CHECK (base IN (0, 1));
+
+  -- Events of the stream in commits up to this cut are no longer in the log.
+  CREATE TABLE trims (
+    stream TEXT PRIMARY KEY, cut INTEGER NOT NULL, events INTEGER NOT NULL, time_ms INTEGER NOT NULL, reason TEXT NOT NULL
+  ) STRICT;
+
+  -- Every cut that an answer showed, with the moment from which it did, several to a row: [[us after from_us, cut, version_set], ...].
+  CREATE TABLE reports (
+    id INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, to_us INTEGER NOT NULL, entries TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX reports_by_time ON reports (from_us);
+
+  CREATE TABLE deploys (
+    id INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,
+    who TEXT NOT NULL,
+    -- The request (project, options), the plan with its estimates, and how it went, as JSON.
+    request TEXT NOT NULL,
+    plan TEXT NOT NULL,
+    outcome TEXT NOT NULL DEFAULT '{}',
+    reason TEXT,
+    created_ms INTEGER NOT NULL,
+    changed_ms INTEGER NOT NULL
+  ) STRICT;
+
+  CREATE TABLE check_results (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    deploy INTEGER REFERENCES deploys (id),
+    cut INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('green', 'red', 'error')),
+    details TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX check_results_by_name ON check_results (name, id);
+  `,
 ]

@@ -18,6 +18,7 @@ import { DatabaseSync } from '../std/sqlite.ts'
 import { audit, cuts, recordAudit, recordCut } from './journal.ts'
 import { deadLetters, lakeManifest, publishLake } from './lake.ts'
 import { readMeta, setMeta } from './meta.ts'
+import { migrations } from './migrations.ts'
 import { type Catalog, type CatalogCrashPoint, catalogPath, openCatalog } from './open-catalog.ts'
 import { allSkipped, recordSkipped } from './skipped.ts'
 import { allSlices, dropSlices, publishSlices, slicesOf } from './slices.ts'
@@ -309,4 +310,24 @@ test('loading SQLite writes no warning', () => {
   const file = fileURLToPath(new URL('./open-catalog.ts', import.meta.url))
   const child = spawnSync(process.execPath, [file], { encoding: 'utf8' })
   assert.equal(child.stderr, '')
+})
+
+test('a catalog of the first format keeps its rows and their references', () => {
+  const database = new DatabaseSync(catalogPath(folder))
+  database.exec(`${migrations[0]}; PRAGMA user_version=1;
+    INSERT INTO versions (view, version, sql, plan, on_error, state, sealed_cut, created_ms, changed_ms)
+      VALUES ('v', 'a1', 'SELECT 1', '{}', 'stall', 'live', 7, 1, 2);
+    INSERT INTO pointers (view, version, cut, moved_ms) VALUES ('v', 'a1', 7, 2);
+    INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, published_ms)
+      VALUES ('slices/v/0-7.parquet', 'v', 'a1', 'group', 'main', 0, 7, 1, 1, 1, 2);`)
+  database.close()
+
+  const catalog = openCatalog(catalogPath(folder))
+  const row = readVersion(catalog, 'v', 'a1')
+  assert.deepEqual([row?.state, row?.start, row?.sealed, row?.warmUntilMs], ['live', 0, 7, null])
+  assert.deepEqual(serving(catalog), { v: 'a1' })
+  assert.equal(slicesOf(catalog, 'v', 'a1').length, 1)
+  const orphan = () => catalog.transaction('set-meta', () => catalog.run('DELETE FROM versions'))
+  assert.throws(orphan, /FOREIGN KEY/)
+  catalog.close()
 })

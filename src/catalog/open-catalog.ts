@@ -11,6 +11,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { RefoldError } from '../model/errors.ts'
+import { assert } from '../std/assert.ts'
 import { type Clock, systemClock } from '../std/clock.ts'
 import { type Database, DatabaseSync, type Statement } from '../std/sqlite.ts'
 import { migrations } from './migrations.ts'
@@ -157,14 +158,18 @@ function migrate(catalog: Catalog, database: Database, path: string, isNew: bool
     )
   }
   if (found === migrations.length) return
+  // A table is rebuilt under the same name; references to it hold again when the step ends, which is then checked.
+  database.exec('PRAGMA foreign_keys=OFF')
   catalog.transaction('migrate', () => {
     for (const sql of migrations.slice(found)) database.exec(sql)
+    assert(catalog.all('PRAGMA foreign_key_check').length === 0, 'references hold after a migration')
     database.exec(`PRAGMA user_version=${migrations.length}`)
     if (isNew) {
       const created = new Date(catalog.clock.nowMs()).toISOString()
       catalog.run('INSERT INTO meta (key, value) VALUES (?, ?)', 'created', created)
     }
   })
+  database.exec('PRAGMA foreign_keys=ON')
 }
 
 const SQLITE_CORRUPT = 11

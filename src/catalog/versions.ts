@@ -1,8 +1,8 @@
 /**
  * Versions of views and the pointers that say which one answers. Functions over the catalog; no state here.
  *
- * A version is born `building` (or `live` when there is nothing to fold), becomes `live` when a pointer moves to
- * it, and ends `retired` or `failed`. Moving pointers, the states that follow from it and the journal entry are one
+ * A version is born `planned` or `building` (or `live` when there is nothing to fold), ticks beside the live one as
+ * `shadow`, becomes `live` when a pointer moves to it, may stay `warm` after its turn, and ends `retired` or `failed`. Moving pointers, the states that follow from it and the journal entry are one
  * transaction: a reader of the catalog sees the cutover of all named views or of none.
  */
 
@@ -12,7 +12,25 @@ import type { ViewPlan } from '../plan/plan.ts'
 import { appendCut } from './journal.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
 
-export type VersionState = 'building' | 'live' | 'retired' | 'failed'
+export type VersionState =
+  /** Named by a deploy that has not begun to build it. */
+  | 'planned'
+  /** Its history is folded in bulk. */
+  | 'building'
+  /** The engine ticks it towards the common cut. */
+  | 'catching_up'
+  /** Ticks beside the live version, at the same cut; nobody reads it by the view's name. */
+  | 'shadow'
+  /** Compared and checked. */
+  | 'verified'
+  | 'live'
+  /** Was live, and is kept current for a rollback. */
+  | 'warm'
+  | 'retired'
+  | 'failed'
+
+/** States in which the engine holds a version and ticks it. */
+export const tickingStates: readonly VersionState[] = ['catching_up', 'shadow', 'verified', 'live', 'warm']
 
 export interface VersionRow {
   readonly view: string
@@ -21,8 +39,11 @@ export interface VersionRow {
   readonly plan: ViewPlan
   readonly onError: 'stall' | 'skip'
   readonly state: VersionState
+  /** Events up to this cut are no part of it. */
+  readonly start: CommitSeq
   /** Cut that its slices reach. */
   readonly sealed: CommitSeq
+  readonly warmUntilMs: number | null
   readonly reason: string | null
   readonly createdMs: number
 }
@@ -68,7 +89,7 @@ export function readVersion(catalog: Catalog, view: string, version: VersionId):
 /** Cut that a version's slices reach; undefined when it is over or was never. Cheap: the plan is not read. */
 export function sealedCut(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
   const row = catalog.get(
-    `SELECT sealed_cut FROM versions WHERE view = ? AND version = ? AND state IN ('building', 'live')`,
+    `SELECT sealed_cut FROM versions WHERE view = ? AND version = ? AND state NOT IN ('retired', 'failed')`,
     view,
     version,
   )
@@ -159,7 +180,9 @@ function toVersion(row: SqlRow): VersionRow {
     plan: JSON.parse(String(row.plan)) as ViewPlan,
     onError: row.on_error === 'skip' ? 'skip' : 'stall',
     state: String(row.state) as VersionState,
+    start: Number(row.start_cut),
     sealed: Number(row.sealed_cut),
+    warmUntilMs: row.warm_until_ms === null ? null : Number(row.warm_until_ms),
     reason: row.reason === null ? null : String(row.reason),
     createdMs: Number(row.created_ms),
   }

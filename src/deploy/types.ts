@@ -1,0 +1,267 @@
+/**
+ * The vocabulary of changing a view: what a plan says, what a deploy does and how far it is, what a compare found,
+ * what checks said, what a difference is made of. Pure, JSON-writable data; `serve/` shows it, `server/` makes it.
+ */
+
+import type { CommitSeq, VersionId } from '../model/cut.ts'
+import type { ErrorBody } from '../model/errors.ts'
+import type { JsonValue } from '../model/schema.ts'
+
+/** Who asked, and from which source. */
+export interface DeployAuthor {
+  readonly who: string
+  /** Git commit of the project's folder, with `+changes` when it has uncommitted ones; left out without git. */
+  readonly source?: string
+}
+
+// ---- plan -----------------------------------------------------------------------------------------------------
+
+export interface Reason {
+  readonly what: 'sql' | 'schema' | 'setting' | 'source' | 'release'
+  /** One sentence: which field, which file, which words. */
+  readonly text: string
+}
+
+export interface StreamChange {
+  readonly stream: string
+  readonly change: 'new' | 'changed' | 'removed'
+  readonly reasons: readonly Reason[]
+}
+
+/** What a build will cost; ranges are honest guesses from rates measured on this machine. */
+export interface BuildEstimate {
+  /** Events and bytes of the log that are folded, after what slices of the same version already hold. */
+  readonly events: number
+  readonly bytes: number
+  readonly reusedEvents: number
+  readonly seconds: { readonly low: number; readonly likely: number; readonly high: number }
+  readonly diskBytes: number
+  /** Events/s: how fast the build folds, and how fast events of the view's stream arrive today. */
+  readonly foldRate: number
+  readonly inputRate: number
+  readonly catchesUp: boolean
+  /** Where the rates come from: builds measured before, or a default. */
+  readonly basis: 'measured' | 'default'
+}
+
+export interface ViewChange {
+  readonly view: string
+  readonly change: 'new' | 'changed' | 'removed'
+  /** Version that answers now. */
+  readonly from?: VersionId
+  /** Version that the project asks for. */
+  readonly to?: VersionId
+  readonly reasons: readonly Reason[]
+  readonly estimate?: BuildEstimate
+  /** The log no longer holds events up to this cut, so the new version cannot count them. */
+  readonly trimmed?: { readonly cut: CommitSeq; readonly events: number }
+}
+
+export interface DeployPlan {
+  readonly cut: CommitSeq
+  readonly streams: readonly StreamChange[]
+  readonly views: readonly ViewChange[]
+  readonly empty: boolean
+}
+
+// ---- deploy ---------------------------------------------------------------------------------------------------
+
+/** Where a new version's history begins. */
+export type StartPoint =
+  | { readonly kind: 'zero' }
+  /** Where the log begins, when its start was trimmed. */
+  | { readonly kind: 'trimmed' }
+  | { readonly kind: 'cut'; readonly cut: CommitSeq }
+  | { readonly kind: 'offset'; readonly partition: number; readonly offset: number }
+  | { readonly kind: 'time'; readonly timeMs: number }
+
+export interface ReplayBudget {
+  readonly eventsPerSecond?: number
+  /** Of one worker's time, above 0 up to 1. */
+  readonly cpuShare?: number
+  /** The replay stands still while a live view is further behind than this. */
+  readonly lagMs?: number
+}
+
+export interface DeployOptions {
+  /** Build and compare, never serve. */
+  readonly shadow: boolean
+  readonly from: StartPoint
+  readonly budget: ReplayBudget
+  /** How long the version that answered before stays warm and current. */
+  readonly warmMs: number
+  /** Why a red gate is passed all the same; recorded. */
+  readonly accept?: string
+  /** While the old version is warm: roll back by itself. */
+  readonly autoRollback: { readonly checks: boolean; readonly lagMs?: number }
+}
+
+export type DeployState =
+  | 'planned'
+  | 'building'
+  | 'catching_up'
+  | 'comparing'
+  /** Built and compared; a gate is red, and it waits for `--accept` or for being cancelled. */
+  | 'refused'
+  /** A deploy of kind shadow: compared, ticking, never served. */
+  | 'shadow'
+  | 'paused'
+  | 'live'
+  | 'rolled_back'
+  | 'cancelled'
+  | 'failed'
+
+export interface BuildProgress {
+  /** Events, by offsets. */
+  readonly done: number
+  readonly total: number
+  readonly percent: number
+  /** Events/s over the last seconds. */
+  readonly rate: number
+  readonly etaMs?: { readonly low: number; readonly likely: number; readonly high: number }
+  /** Why it goes slower than it could, or stands still. */
+  readonly held?: 'budget' | 'lag' | 'paused'
+}
+
+export interface DeployView {
+  readonly view: string
+  readonly change: 'new' | 'changed' | 'removed'
+  readonly from?: VersionId
+  readonly to?: VersionId
+  readonly state: string
+  readonly progress?: BuildProgress
+  readonly compare?: CompareSummary
+}
+
+export interface DeployInfo {
+  readonly id: number
+  readonly state: DeployState
+  readonly author: DeployAuthor
+  readonly options: DeployOptions
+  readonly plan: DeployPlan
+  readonly views: readonly DeployView[]
+  readonly checks: readonly CheckResult[]
+  /** Cut of compare and checks, and of the cutover. */
+  readonly comparedAt?: CommitSeq
+  readonly cutoverAt?: CommitSeq
+  readonly accepted?: string
+  readonly reason?: string
+  readonly error?: ErrorBody
+  /** What it took, beside what the plan said. */
+  readonly outcome?: {
+    readonly seconds: number
+    readonly events: number
+    readonly bytes: number
+    readonly rate: number
+  }
+  readonly createdMs: number
+  readonly changedMs: number
+}
+
+// ---- compare --------------------------------------------------------------------------------------------------
+
+/** Why a row differs between two versions at one cut. */
+export type DifferenceCause =
+  /** A rule of the project says that it does. */
+  | 'expected'
+  /** The old logic over the events of the new version gives the new row: events, not logic, make the difference. */
+  | 'events'
+  /** The new logic. */
+  | 'logic'
+  /** A version folded again from the log gives something else than it serves. */
+  | 'unexplained'
+
+export interface ColumnDifference {
+  readonly column: string
+  readonly changed: number
+  /** For numbers: of new minus old, over changed rows; decimals as text. */
+  readonly difference?: {
+    readonly min: string
+    readonly p05: string
+    readonly median: string
+    readonly p95: string
+    readonly max: string
+    readonly sum: string
+  }
+}
+
+export interface CompareSummary {
+  readonly view: string
+  readonly from: VersionId
+  readonly to: VersionId
+  readonly cut: CommitSeq
+  /** How rows were told apart: by these columns, or as whole rows. */
+  readonly key: readonly string[]
+  readonly oldRows: number
+  readonly newRows: number
+  readonly equal: number
+  readonly changed: number
+  readonly added: number
+  readonly removed: number
+  readonly columns: readonly ColumnDifference[]
+  /** Differing rows by cause; `unexplained` only when states were folded again. */
+  readonly causes: Readonly<Record<DifferenceCause, number>>
+  /** Rows by expectation rule that took them. */
+  readonly expectations: readonly { readonly rule: string; readonly rows: number }[]
+  /** Whether both versions were folded again from the log. */
+  readonly folded: boolean
+  readonly sample: readonly ComparedRow[]
+}
+
+export interface ComparedRow {
+  readonly kind: 'changed' | 'added' | 'removed'
+  readonly cause: DifferenceCause
+  readonly old?: JsonValue
+  readonly new?: JsonValue
+}
+
+/** A rule in a view's definition: rows that may differ. */
+export interface ExpectationDef {
+  readonly name: string
+  /** A condition in SQL over `old.COLUMN` and `new.COLUMN`; either is NULL for a row that one side lacks. */
+  readonly when: string
+}
+
+// ---- checks ---------------------------------------------------------------------------------------------------
+
+export interface CheckResult {
+  readonly name: string
+  readonly verdict: 'green' | 'red' | 'error'
+  readonly cut: CommitSeq
+  readonly timeMs: number
+  readonly deploy?: number
+  /** One sentence for people. */
+  readonly text: string
+  /** Rows that broke it, or totals that differ, a few of them. */
+  readonly rows: readonly JsonValue[]
+}
+
+// ---- why ------------------------------------------------------------------------------------------------------
+
+/** The difference between two reports, in sequence; for each numeric column the parts add up exactly. */
+export interface WhyReport {
+  readonly view: string
+  readonly from: { readonly at: string; readonly cut: CommitSeq; readonly version: VersionId }
+  readonly to: { readonly at: string; readonly cut: CommitSeq; readonly version: VersionId }
+  /** Events after the first cut with an event time before its watermark, and the others. */
+  readonly lateEvents: number
+  readonly newEvents: number
+  readonly key: readonly string[]
+  /** Sums over all rows. */
+  readonly totals: readonly WhyColumn[]
+  readonly rows: readonly {
+    readonly key: Readonly<Record<string, JsonValue>>
+    readonly columns: readonly WhyColumn[]
+  }[]
+  readonly truncated: boolean
+}
+
+export interface WhyColumn {
+  readonly column: string
+  /** Numbers as exact text; null where a row was not there. first + late + arrived + logic = last. */
+  readonly first: string | null
+  readonly late: string
+  readonly arrived: string
+  readonly logic: string
+  readonly last: string | null
+}

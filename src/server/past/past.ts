@@ -1,0 +1,30 @@
+/**
+ * The seam to the past inside the server: states of versions at earlier cuts, and questions over them. Implemented
+ * beside this file; deploys, compares, checks, `why` and reads of the past ask it. Pure types.
+ */
+
+import type { Rows } from '../../engine/engine.ts'
+import type { PastState } from '../../engine/past.ts'
+import type { CommitSeq, VersionId } from '../../model/cut.ts'
+
+export interface StateOptions {
+  /** Fold everything again from the log, whatever slices say. */
+  readonly fromLog?: boolean
+}
+
+export interface PastQuestion {
+  readonly states: Readonly<Record<string, PastState>>
+  readonly statements: readonly { readonly sql: string; readonly limit: number }[]
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
+export interface Past {
+  /**
+   * What a version is at a cut, by the cheapest chain of slices. Throws VERSION_UNKNOWN; HISTORY_TRIMMED when the log
+   * no longer holds events that it needs and no base stands for them.
+   */
+  stateAt(view: string, version: VersionId, cut: CommitSeq, options?: StateOptions): PastState
+  /** One answer for each statement. The log and lake files it reads stay while it runs. */
+  query(question: PastQuestion): Promise<readonly Rows[]>
+}

@@ -22,6 +22,13 @@ export interface LakeFileRow {
   readonly checksum: number
   readonly offsets: readonly { readonly from: Offset; readonly to: Offset }[]
   readonly fields: readonly string[]
+  readonly times?: LakeTimes
+}
+
+/** First and last ingest time in ms, and event time in µs where the stream has one. */
+export interface LakeTimes {
+  readonly ingested: readonly [number, number]
+  readonly events?: readonly [number, number]
 }
 
 export interface DeadLetterRow {
@@ -88,8 +95,8 @@ export function countDeadLetters(catalog: Catalog): number {
 function insertFile(catalog: Catalog, file: LakeFileRow, now: number): void {
   catalog.run(
     `INSERT INTO lake_files
-       (path, stream, from_cut, to_cut, rows, bytes, checksum, offsets, fields, published_ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (path, stream, from_cut, to_cut, rows, bytes, checksum, offsets, fields, published_ms, times)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     isAbsolute(file.path) ? relative(catalog.folder, file.path) : file.path,
     file.stream,
     file.from,
@@ -100,6 +107,7 @@ function insertFile(catalog: Catalog, file: LakeFileRow, now: number): void {
     JSON.stringify(file.offsets),
     JSON.stringify(file.fields),
     now,
+    file.times === undefined ? null : JSON.stringify(file.times),
   )
 }
 
@@ -129,6 +137,7 @@ function toFile(catalog: Catalog, row: SqlRow): LakeFileRow {
     checksum: Number(row.checksum),
     offsets: JSON.parse(String(row.offsets)) as LakeFileRow['offsets'],
     fields: JSON.parse(String(row.fields)) as LakeFileRow['fields'],
+    ...(row.times === null ? {} : { times: JSON.parse(String(row.times)) as LakeTimes }),
   }
 }
 

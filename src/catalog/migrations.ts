@@ -149,8 +149,12 @@ export const migrations: readonly string[] = [
 
   -- Events of the stream in commits up to this cut are no longer in the log.
   CREATE TABLE trims (
-    stream TEXT PRIMARY KEY, cut INTEGER NOT NULL, events INTEGER NOT NULL, time_ms INTEGER NOT NULL, reason TEXT NOT NULL
+    stream TEXT PRIMARY KEY, cut INTEGER NOT NULL, events INTEGER NOT NULL, time_ms INTEGER NOT NULL, reason TEXT NOT NULL,
+    -- The next offset of each partition at the cut, and the ingest time of the last event that went.
+    offsets TEXT NOT NULL DEFAULT '[]', until_ms INTEGER
   ) STRICT;
+  -- First and last ingest time, and event time where the stream has one, as JSON; unknown for older files.
+  ALTER TABLE lake_files ADD COLUMN times TEXT;
 
   -- Every cut that an answer showed, with the moment from which it did, several to a row: [[us after from_us, cut, version_set], ...].
   CREATE TABLE reports (

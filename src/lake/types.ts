@@ -21,6 +21,11 @@ export interface LakeFile {
   readonly offsets: readonly { readonly from: Offset; readonly to: Offset }[]
   /** Top-level fields the file has columns for, and `_json` if it has that; a field added later is missing here. */
   readonly fields: readonly string[]
+  /** First and last ingest time in ms, and event time in µs where the stream has one; older files lack it. */
+  readonly times?: {
+    readonly ingested: readonly [number, number]
+    readonly events?: readonly [number, number]
+  }
 }
 
 export interface LakeManifest {

@@ -232,6 +232,12 @@ export const errorTable = {
     'Send the request again, or with a longer timeout; `refold status` shows the lag.',
   ),
   SERVER_STOPPING: row(503, true, 'The server is stopping.', 'Send the request again once it is back.'),
+  HISTORY_TRIMMED: row(
+    410,
+    false,
+    'The log no longer holds the events that this needs: the lake of the stream was trimmed.',
+    'Ask for a later point; details name the cut and the time up to which events are gone.',
+  ),
   // cli
   CLI_USAGE: row(400, false, 'The command line has a mistake.', 'Read `refold COMMAND --help`.'),
   CLI_UNREACHABLE: row(

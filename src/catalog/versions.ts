@@ -6,6 +6,7 @@
  * transaction: a reader of the catalog sees the cutover of all named views or of none.
  */
 
+import type { KeptIdentity } from '../define/identity.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { ViewPlan } from '../plan/plan.ts'
@@ -38,6 +39,8 @@ export interface VersionRow {
   readonly sql: string
   readonly plan: ViewPlan
   readonly onError: 'stall' | 'skip'
+  /** What decided the version, part by part; empty for one that an earlier release made. */
+  readonly identity: Partial<KeptIdentity>
   readonly state: VersionState
   /** Events up to this cut are no part of it. */
   readonly start: CommitSeq
@@ -54,6 +57,7 @@ export interface NewVersion {
   readonly sql: string
   readonly plan: ViewPlan
   readonly onError: 'stall' | 'skip'
+  readonly identity?: KeptIdentity
 }
 
 export type Serving = Readonly<Record<string, VersionId>>
@@ -63,10 +67,11 @@ export function addVersion(catalog: Catalog, added: NewVersion): VersionRow {
   const now = catalog.clock.nowMs()
   return catalog.transaction('add-version', () => {
     catalog.run(
-      `INSERT INTO versions (view, version, sql, plan, on_error, state, created_ms, changed_ms)
-       VALUES (?1, ?2, ?3, ?4, ?5, 'building', ?6, ?6)
+      `INSERT INTO versions (view, version, sql, plan, on_error, state, created_ms, changed_ms, identity)
+       VALUES (?1, ?2, ?3, ?4, ?5, 'building', ?6, ?6, ?7)
        ON CONFLICT (view, version) DO UPDATE SET
          plan = excluded.plan, on_error = excluded.on_error, changed_ms = excluded.changed_ms, reason = NULL,
+         identity = excluded.identity,
          state = CASE WHEN state IN ('retired', 'failed') THEN 'building' ELSE state END`,
       added.view,
       added.version,
@@ -74,6 +79,7 @@ export function addVersion(catalog: Catalog, added: NewVersion): VersionRow {
       JSON.stringify(added.plan),
       added.onError,
       now,
+      JSON.stringify(added.identity ?? {}),
     )
     const row = readVersion(catalog, added.view, added.version)
     if (row === undefined) throw new Error(`version "${added.version}" of view "${added.view}" vanished`)
@@ -179,6 +185,7 @@ function toVersion(row: SqlRow): VersionRow {
     sql: String(row.sql),
     plan: JSON.parse(String(row.plan)) as ViewPlan,
     onError: row.on_error === 'skip' ? 'skip' : 'stall',
+    identity: JSON.parse(String(row.identity)) as VersionRow['identity'],
     state: String(row.state) as VersionState,
     start: Number(row.start_cut),
     sealed: Number(row.sealed_cut),

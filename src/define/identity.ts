@@ -2,11 +2,13 @@
  * The identity of a view's version: a hash of everything that decides its rows, and of nothing else. Two views with
  * the same version give the same rows at every cut; how and when slices are made, what happens on errors, and what
  * ingest lets in are no part of it. Pure.
+ *
+ * The parts are kept beside the version, so that a later one can say in which of them it differs.
  */
 
 import { createHash } from 'node:crypto'
 import type { VersionId } from '../model/cut.ts'
-import { type JsonValue, type StreamDef, sqlType } from '../model/schema.ts'
+import { type Field, type FieldType, type JsonValue, type StreamDef, sqlType } from '../model/schema.ts'
 
 /** Raised when the same words come to mean other rows, so that every view is folded anew. */
 const FORMAT = 1
@@ -16,35 +18,82 @@ export interface IdentityInput {
   readonly printedSql: string
   /** The streams that the SQL reads. */
   readonly streams: readonly StreamDef[]
+  /** By stream the top-level fields that the plan reads; a stream that is left out counts whole. */
+  readonly fields?: Readonly<Record<string, readonly string[]>>
+}
+
+/** What decided a version, part by part. */
+export interface IdentityParts {
+  readonly format: number
+  readonly sql: string
+  readonly reads: readonly { readonly name: string; readonly fields: readonly IdentityField[] }[]
+}
+
+/** What is kept with a version: its parts, and beside them the files that made its definition. */
+export interface KeptIdentity extends IdentityParts {
+  /** File, relative to the project's folder → hash of its text. No part of the version. */
+  readonly sources: Readonly<Record<string, string>>
+}
+
+/** Name, SQL type, defaults and former names of a field and of the fields within it. */
+export type IdentityField = readonly [name: string, type: string, more: JsonValue]
+
+export function identityParts({ printedSql, streams, fields = {} }: IdentityInput): IdentityParts {
+  const words = wordsOf(printedSql)
+  const reads = streams
+    .map((stream) => {
+      const used = fields[stream.name]
+      const counts = (field: Field) =>
+        used === undefined || used.includes(field.name) || words.has(field.name.toLowerCase())
+      return { name: stream.name, fields: stream.schema.fields.filter(counts).map(decisive) }
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+  return { format: FORMAT, sql: printedSql, reads }
 }
 
 /** SHA-256 in lower-case hex. */
-export function versionId({ printedSql, streams }: IdentityInput): VersionId {
-  const reads = streams
-    .map((stream) => ({ name: stream.name, fields: stream.schema.fields.map(decisive) }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-  const text = JSON.stringify({ format: FORMAT, sql: printedSql, reads })
-  return createHash('sha256').update(text).digest('hex')
+export function versionOf(parts: IdentityParts): VersionId {
+  const { format, sql, reads } = parts
+  return createHash('sha256').update(JSON.stringify({ format, sql, reads })).digest('hex')
+}
+
+export function versionId(input: IdentityInput): VersionId {
+  return versionOf(identityParts(input))
 }
 
 /**
- * A field as its readers see it: name, SQL type, default. Bounds, patterns, optional and nullable decide what comes
- * into the log, not what a view makes of it; id, key, time and partitions do neither. The order of fields counts,
- * for `SELECT *`.
+ * Every word of the SQL in lower case. A field whose name stands in the SQL counts even where the plan does not read
+ * it: were it added or taken away, the word could come to mean it, or something else.
  */
-function decisive(field: StreamDef['schema']['fields'][number]): JsonValue {
-  return [field.name, sqlType(field.type), defaultsOf(field)]
+function wordsOf(sql: string): ReadonlySet<string> {
+  const words = sql.match(/"(?:[^"]|"")*"|[\p{L}_][\p{L}\p{N}_$]*/gu) ?? []
+  return new Set(
+    words.map((word) =>
+      (word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word).toLowerCase(),
+    ),
+  )
 }
 
-/** The default of a field and of the fields within it. */
-function defaultsOf(field: StreamDef['schema']['fields'][number]): JsonValue {
-  const own = field.defaultValue === undefined ? {} : { value: field.defaultValue }
-  const inner = innerDefaults(field.type)
-  return inner === null ? own : { ...own, inner }
+/**
+ * A field as its readers see it: name, SQL type, default, and the names under which older events have it. Bounds,
+ * patterns, optional and nullable decide what comes into the log, not what a view makes of it; id, key, time and
+ * partitions do neither. The order of fields counts, for `SELECT *`.
+ */
+function decisive(field: Field): IdentityField {
+  return [field.name, sqlType(field.type), moreOf(field)]
 }
 
-function innerDefaults(type: StreamDef['schema']['fields'][number]['type']): JsonValue {
-  if (type.kind === 'array') return innerDefaults(type.element)
-  if (type.kind === 'map') return innerDefaults(type.value)
-  return type.kind === 'object' ? type.fields.map(defaultsOf) : null
+function moreOf(field: Field): JsonValue {
+  const inner = innerOf(field.type)
+  return {
+    ...(field.defaultValue === undefined ? {} : { value: field.defaultValue }),
+    ...(field.aliases === undefined ? {} : { aliases: field.aliases }),
+    ...(inner === null ? {} : { inner }),
+  }
+}
+
+function innerOf(type: FieldType): JsonValue {
+  if (type.kind === 'array') return innerOf(type.element)
+  if (type.kind === 'map') return innerOf(type.value)
+  return type.kind === 'object' ? type.fields.map(moreOf) : null
 }

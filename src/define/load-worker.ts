@@ -1,11 +1,12 @@
 /**
  * The worker thread in which a project file is imported and lowered; it sends back plain data and ends. State: the
- * module hooks of this thread and the list of files that were loaded.
+ * module hooks of this thread, the list of files that were loaded and which of them imports which.
  *
  * Imports of 'refold' always mean this copy of it, so that project and engine agree; 'zod' means the project's own
  * where it has one. Both then work in a folder without `node_modules`.
  */
 
+import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import path from 'node:path'
@@ -23,6 +24,8 @@ const ownModules: Readonly<Record<string, string>> = {
 }
 const ownRoot = new URL('../', import.meta.url).href
 const files = new Set<string>()
+/** File → files of the project that it imports. */
+const imports = new Map<string, Set<string>>()
 
 const { file } = workerData as { readonly file: string }
 process.removeAllListeners('warning')
@@ -36,7 +39,8 @@ async function load(): Promise<LoadAnswer> {
   try {
     const module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown }
     const sqlFiles = readSqlFiles(path.join(root, 'views'))
-    const resolved = resolveProject({ file, root, exported: module.default, sqlFiles })
+    const sourcesOf = (start: readonly string[]) => sourceHashes(root, start)
+    const resolved = resolveProject({ file, root, exported: module.default, sqlFiles, sourcesOf })
     if (resolved.ok) return { ok: true, project: resolved.project, files: [...files] }
     return { ok: false, mistakes: resolved.mistakes.map(toErrorBody), files: [...files] }
   } catch (error) {
@@ -57,13 +61,38 @@ function readSqlFiles(folder: string): { name: string; file: string; sql: string
     })
 }
 
+/** Hashes of the project's files among `start` and of all that they import, by their path below the root. */
+function sourceHashes(root: string, start: readonly string[]): Readonly<Record<string, string>> {
+  const reached = new Set<string>()
+  const reach = (name: string): void => {
+    if (reached.has(name) || !files.has(name)) return
+    reached.add(name)
+    for (const imported of imports.get(name) ?? []) reach(imported)
+  }
+  for (const name of start) reach(name)
+  const entries = [...reached].map((name) => {
+    const hash = createHash('sha256').update(readFileSync(name)).digest('hex')
+    return [path.relative(root, name).split(path.sep).join('/'), hash] as const
+  })
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function noteImport(parent: string | undefined, url: string): void {
+  if (parent?.startsWith('file:') !== true || !url.startsWith('file:')) return
+  const from = fileURLToPath(parent.replace(/[?#].*$/, ''))
+  const known = imports.get(from) ?? new Set()
+  imports.set(from, known.add(fileURLToPath(url.replace(/[?#].*$/, ''))))
+}
+
 function hookModules(): void {
   registerHooks({
     resolve(specifier, context, next) {
       const own = Object.hasOwn(ownModules, specifier) ? ownModules[specifier] : undefined
       if (own !== undefined) return { url: own, shortCircuit: true }
       try {
-        return withFormat(next(specifier, context))
+        const resolved = withFormat(next(specifier, context))
+        noteImport(context.parentURL, resolved.url)
+        return resolved
       } catch (error) {
         if (!/^zod(\/|$)/.test(specifier)) throw error
         return next(specifier, { ...context, parentURL: import.meta.url })

@@ -13,11 +13,10 @@ export class SourcePlaces {
 
   /** Where a builder was called, by the stack it kept. */
   call(stack: string, fallbackFile: string): CallSite {
-    const frame = /(?:\(|at )((?:file:\/\/|\/|[A-Za-z]:\\)[^\n]*?):(\d+):(\d+)\)?(?:\n|$)/.exec(stack)
+    const frame = framePattern.exec(stack)
     if (frame === null) return new CallSite(fallbackFile, this.#text(fallbackFile), 0)
     const [, location = '', line = '1', column = '1'] = frame
-    const bare = location.replace(/[?#].*$/, '')
-    const file = bare.startsWith('file://') ? fileURLToPath(bare) : bare
+    const file = fileOf(location)
     const text = this.#text(file)
     return new CallSite(file, text, offsetOf(text, Number(line), Number(column)))
   }
@@ -34,6 +33,19 @@ export class SourcePlaces {
     }
     return text
   }
+}
+
+/** The files of all calls on a stack, the innermost first. */
+export function filesOnStack(stack: string): readonly string[] {
+  const frames = stack.matchAll(new RegExp(framePattern, 'g'))
+  return [...new Set([...frames].map(([, location = '']) => fileOf(location)))]
+}
+
+const framePattern = /(?:\(|at )((?:file:\/\/|\/|[A-Za-z]:\\)[^\n]*?):(\d+):(\d+)\)?(?:\n|$)/
+
+function fileOf(location: string): string {
+  const bare = location.replace(/[?#].*$/, '')
+  return bare.startsWith('file://') ? fileURLToPath(bare) : bare
 }
 
 /** One call of a builder in a text. */

@@ -6,7 +6,7 @@
 
 import { RefoldError } from '../model/errors.ts'
 import { nearestName } from '../std/nearest-name.ts'
-import { type CallSite, SourcePlaces } from './places.ts'
+import { type CallSite, filesOnStack, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
 import { resolveStream } from './resolve-stream.ts'
@@ -21,6 +21,8 @@ export interface ProjectSource {
   /** What the file exports as default. */
   readonly exported: unknown
   readonly sqlFiles: readonly { readonly name: string; readonly file: string; readonly sql: string }[]
+  /** Hashes of files and of all that they import, by their path below the root. */
+  readonly sourcesOf?: (files: readonly string[]) => Readonly<Record<string, string>>
 }
 
 export type Resolved =
@@ -75,15 +77,20 @@ function assemble(
     const call = places.call(spec.calledAt, source.file)
     names.add('view', spec.name, call.name)
     const view = resolveView(spec, call, refuse)
-    return view === undefined ? [] : [view]
+    return view === undefined ? [] : [{ ...view, ...sourcesFor(source, filesOnStack(spec.calledAt)) }]
   })
   for (const { name, file, sql } of source.sqlFiles) {
     const sqlPlace = { file, line: 1, column: 1 }
     names.add('view', name, sqlPlace)
     if (sql.trim() === '') refuse('PROJECT_INVALID', `view "${name}" has no SQL: the file is empty`, sqlPlace)
-    views.push({ name, sql, sqlPlace, run: { kind: 'kappa' }, onError: 'stall' })
+    const sources = sourcesFor(source, [file])
+    views.push({ name, sql, sqlPlace, run: { kind: 'kappa' }, onError: 'stall', ...sources })
   }
   return { ...settings, root: source.root, file: source.file, streams, views }
+}
+
+function sourcesFor(source: ProjectSource, files: readonly string[]): Pick<ViewDef, 'sources'> {
+  return source.sourcesOf === undefined ? {} : { sources: source.sourcesOf(files) }
 }
 
 function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | undefined {

@@ -27,6 +27,8 @@ export interface ViewDef {
   readonly run: RunDef
   /** What happens when folding an event fails: the view stops before it, or goes on without it. */
   readonly onError: 'stall' | 'skip'
+  /** Files that made the definition, relative to the project's folder → hash of their text. */
+  readonly sources?: Readonly<Record<string, string>>
 }
 
 export interface ServerSettings {

@@ -82,6 +82,8 @@ export interface Field {
   readonly nullable: boolean
   /** Applied when an event is read, so that it also reaches events written before the field existed. */
   readonly defaultValue?: JsonValue
+  /** Names that the field had before, newest first: events that have it under one of them are read as having this. */
+  readonly aliases?: readonly string[]
 }
 
 /** A stream as the running system sees it, lowered from what a user wrote. */
@@ -99,6 +101,20 @@ export interface StreamDef {
   readonly dedupe: { readonly timeMs: number; readonly count: number }
   /** How far behind the latest event time the watermark stands. */
   readonly latenessMs: number
+  /** Left out: moved events leave the hot log at once, and the lake keeps them for ever. */
+  readonly retention?: RetentionDef
+}
+
+export interface RetentionDef {
+  /** How long events stay in the hot log after the lake has them. Segments hold all streams: the longest wins. */
+  readonly hotMs?: number
+  /** How much of the lake is kept: files go that are older, and the oldest while it is larger. */
+  readonly lake?: {
+    readonly ageMs?: number
+    readonly bytes?: number
+    /** The states that versions need are recorded as bases first; else nothing goes that a version needs. */
+    readonly promote: boolean
+  }
 }
 
 /** DuckDB's name for a field's type. */

@@ -3,10 +3,11 @@
  */
 
 import type { NewVersion } from '../catalog/versions.ts'
-import { versionId } from '../define/identity.ts'
+import { identityParts, versionOf } from '../define/identity.ts'
 import type { ProjectDef } from '../define/types.ts'
 import { openSqlSyntax } from '../engine/sql-syntax.ts'
 import type { RefoldError } from '../model/errors.ts'
+import type { ViewPlan } from '../plan/plan.ts'
 import { planView } from '../plan/plan-view.ts'
 
 export type PlannedViews =
@@ -34,11 +35,19 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
       }
       const { plan, printedSql } = planned
       const read = project.streams.filter((stream) => plan.streams.includes(stream.name))
-      const version = versionId({ printedSql, streams: read })
-      views.push({ view: view.name, version, sql: view.sql, plan, onError: view.onError })
+      const fields = Object.fromEntries(read.map(({ name }) => [name, fieldsRead(plan, name)]))
+      const parts = identityParts({ printedSql, streams: read, fields })
+      const identity = { ...parts, sources: view.sources ?? {} }
+      const version = versionOf(parts)
+      views.push({ view: view.name, version, sql: view.sql, plan, onError: view.onError, identity })
     }
     return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, views }
   } finally {
     syntax.close()
   }
+}
+
+/** Top-level fields of a stream that some stage reads. */
+function fieldsRead(plan: ViewPlan, stream: string): readonly string[] {
+  return plan.stages.flatMap(({ source }) => (source.stream === stream ? source.fields : []))
 }

@@ -211,3 +211,30 @@ test('a folder without a project says so', async () => {
   assert.ok(!loaded.ok)
   assert.equal(loaded.mistakes[0]?.code, 'PROJECT_NOT_FOUND')
 })
+
+test('retention is stated per stream, and a stream that keeps everything says nothing', async () => {
+  const config = (retention: string) => ({
+    'refold.config.ts': `${imports}const events = stream('events', {
+  schema: z.object({ user_id: z.string() }),
+  retention: ${retention},
+})
+export default project({ streams: [events] })
+`,
+  })
+  const loadedOf = async (retention: string) => {
+    const loaded = await loadProject(await folderWith(config(retention)))
+    assert.ok(loaded.ok)
+    return loaded.project.streams[0]?.retention
+  }
+  assert.deepEqual(await loadedOf(`{ hot: '1h', lake: '400d' }`), {
+    hotMs: 3_600_000,
+    lake: { ageMs: 400 * 86_400_000, promote: true },
+  })
+  assert.deepEqual(await loadedOf(`{ lake: { bytes: '100GB', promote: false } }`), {
+    lake: { bytes: 100e9, promote: false },
+  })
+  assert.equal(await loadedOf(`{}`), undefined)
+  assert.deepEqual(await mistakesOf(config(`{ lake: 'for ever' as never }`)), [
+    'refold.config.ts:5:22 PROJECT_SETTING',
+  ])
+})

@@ -1,11 +1,11 @@
 /** Turns what `stream` was given into a `StreamDef`, reporting every mistake with its place. No state. */
 
-import type { Field, ObjectType, StreamDef } from '../model/schema.ts'
+import type { Field, ObjectType, RetentionDef, StreamDef } from '../model/schema.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import { lowerSchema } from './lower.ts'
 import type { CallSite } from './places.ts'
 import type { Refuse } from './refuse.ts'
-import { settingReader } from './settings.ts'
+import { type SettingReader, settingReader } from './settings.ts'
 import type { StreamSpec } from './spec.ts'
 
 type Role = 'id' | 'key' | 'time'
@@ -22,6 +22,7 @@ export function resolveStream(spec: StreamSpec, call: CallSite, refuse: Refuse):
       count: read.count(['dedupe', 'count'], 10_000_000, 0, 1_000_000_000),
     },
     latenessMs: read.duration(['lateness'], 0, 0),
+    ...retentionOf(spec, read),
   }
   if (spec.schema === undefined) {
     refuse('STREAM_SCHEMA', `${what} has no schema`, call.place, 'Give it `schema: z.object({ … })`.')
@@ -44,6 +45,24 @@ export function resolveStream(spec: StreamSpec, call: CallSite, refuse: Refuse):
     ...(time === undefined ? {} : { time }),
     ...settings,
   }
+}
+
+/** Nothing where nothing is limited, so that a stream that keeps everything looks as it always did. */
+function retentionOf(spec: StreamSpec, read: SettingReader): { readonly retention?: RetentionDef } {
+  const { retention } = spec
+  if (retention === undefined) return {}
+  const { lake } = retention
+  const whole = typeof lake !== 'object' || lake === null
+  const age = whole ? ['retention', 'lake'] : ['retention', 'lake', 'age']
+  const ageMs = read.duration(age, 0, 1000)
+  const bytes = whole ? 0 : read.size(['retention', 'lake', 'bytes'], 0, 1)
+  const hotMs = read.duration(['retention', 'hot'], 0, 0)
+  const promote = whole || read.flag(['retention', 'lake', 'promote'], true)
+  const limits = { ...(ageMs === 0 ? {} : { ageMs }), ...(bytes === 0 ? {} : { bytes }) }
+  const cold = ageMs === 0 && bytes === 0 ? {} : { lake: { ...limits, promote } }
+  return hotMs === 0 && ageMs === 0 && bytes === 0
+    ? {}
+    : { retention: { ...(hotMs === 0 ? {} : { hotMs }), ...cold } }
 }
 
 function checkRole(

@@ -79,6 +79,7 @@ export interface SettingReader {
   count(path: readonly string[], fallback: number, min: number, max: number): number
   size(path: readonly string[], fallback: number, min: number): number
   duration(path: readonly string[], fallback: number, min: number): number
+  flag(path: readonly string[], fallback: boolean): boolean
 }
 
 /** Reads settings by path from what a user wrote. */
@@ -105,6 +106,13 @@ export function settingReader(options: object, report: ReportSetting): SettingRe
       if (value === undefined) return fallback
       if (typeof value === 'string' && value !== '') return value
       report(names, `the value ${shown(value)} is not a text`, `Leave it out for "${fallback}".`)
+      return fallback
+    },
+    flag: (names, fallback) => {
+      const value = valueAt(names)
+      if (value === undefined) return fallback
+      if (typeof value === 'boolean') return value
+      report(names, `the value ${shown(value)} is neither true nor false`, `Leave it out for ${fallback}.`)
       return fallback
     },
     count: numeric((value) => (Number.isInteger(value) ? (value as number) : undefined), 'a whole number'),

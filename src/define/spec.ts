@@ -12,6 +12,26 @@ export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 /** Bytes, or a text such as `256MB`; KB, MB, GB count by 1000, KiB, MiB, GiB by 1024. */
 export type Size = number | `${number}${'B' | 'KB' | 'MB' | 'GB' | 'KiB' | 'MiB' | 'GiB'}`
 
+/** How long events are kept, hot and cold. */
+export interface RetentionOptions {
+  /** How long events stay in the hot log after the lake has them; the longest of all streams holds. Default 0. */
+  readonly hot?: Duration
+  /** How long, or how much of, the stream's lake is kept. Default: all of it, for ever. */
+  readonly lake?:
+    | Duration
+    | {
+        /** Files whose last event came in before this go. */
+        readonly age?: Duration
+        /** The oldest files go while the stream's files are larger together. */
+        readonly bytes?: Size
+        /**
+         * Before events go, the states that versions of views need at that point are recorded as bases. Default true;
+         * with false nothing goes that a version needs, and the server says so.
+         */
+        readonly promote?: boolean
+      }
+}
+
 export interface StreamSpec<Name extends string = string, Schema extends z.ZodObject = z.ZodObject> {
   readonly kind: 'stream'
   readonly name: Name
@@ -22,6 +42,7 @@ export interface StreamSpec<Name extends string = string, Schema extends z.ZodOb
   readonly partitions: number | undefined
   readonly dedupe: { readonly window?: Duration; readonly count?: number } | undefined
   readonly lateness: Duration | undefined
+  readonly retention?: RetentionOptions | undefined
   /** Stack of the builder's call. */
   readonly calledAt: string
 }

@@ -4,7 +4,7 @@
  */
 
 import type { z } from 'zod'
-import { callStack, type Duration, type StreamSpec } from './spec.ts'
+import { callStack, type Duration, type RetentionOptions, type StreamSpec } from './spec.ts'
 
 export interface StreamOptions<
   Schema extends z.ZodObject,
@@ -26,6 +26,8 @@ export interface StreamOptions<
   readonly dedupe?: { readonly window?: Duration; readonly count?: number }
   /** How far behind the latest event time the watermark stands. Default 0. */
   readonly lateness?: Duration
+  /** How long events are kept, hot and cold: `{ hot: '1h', lake: '400d' }`. Default: the lake for ever. */
+  readonly retention?: RetentionOptions
 }
 
 /** Declares a stream; put it into `project({ streams })`. */
@@ -46,6 +48,7 @@ export function stream<
     partitions: options?.partitions,
     dedupe: options?.dedupe,
     lateness: options?.lateness,
+    retention: options?.retention,
     calledAt: callStack(stream),
   })
 }

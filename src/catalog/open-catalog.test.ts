@@ -15,6 +15,7 @@ import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import { DatabaseSync } from '../std/sqlite.ts'
+import { addDeploy, deployRows, updateDeploy } from './deploys.ts'
 import { audit, cuts, recordAudit, recordCut } from './journal.ts'
 import { deadLetters, lakeManifest, publishLake } from './lake.ts'
 import { readMeta, setMeta } from './meta.ts'
@@ -30,6 +31,7 @@ import {
   readVersion,
   retireVersion,
   serving,
+  setVersionStates,
   versions,
 } from './versions.ts'
 
@@ -89,6 +91,7 @@ function contents(catalog: Catalog): unknown {
       skipped: allSkipped(catalog),
       cuts: cuts(catalog, 100).map(({ cut, what, versions: set }) => ({ cut, what, set })),
       audit: audit(catalog, 100).map(({ what }) => what),
+      deploys: deployRows(catalog).map(({ state, outcome }) => ({ state, outcome })),
       seed: readMeta(catalog, 'dedupe-seed') ?? null,
     }),
   )
@@ -104,6 +107,9 @@ const changes: Readonly<Record<string, (catalog: Catalog) => void>> = {
     addVersion(catalog, newVersion('b'))
     moveServing(catalog, { v: 'b' }, 20)
   },
+  'version-states': (catalog) => setVersionStates(catalog, [{ view: 'v', version: 'a' }], 'warm'),
+  'add-deploy': (catalog) => void addDeploy(catalog, { who: 'w', request: {}, plan: {}, state: 'planned' }),
+  'update-deploy': (catalog) => updateDeploy(catalog, 1, { state: 'building', outcome: { events: 1 } }),
   'retire-version': (catalog) => retireVersion(catalog, 'v', 'a', 20),
   'drop-slices': (catalog) => void dropSlices(catalog, 'v', 'a'),
   'publish-slices': (catalog) => seal(catalog, 10, 20),
@@ -122,6 +128,7 @@ function prepare(catalog: Catalog): void {
   recordStreams(catalog, [stream], 0)
   addVersion(catalog, newVersion('a'))
   moveServing(catalog, { v: 'a' }, 0)
+  addDeploy(catalog, { who: 'w', request: {}, plan: {}, state: 'planned' })
   seal(catalog, 0, 10)
   publishLake(catalog, { files: [lakeFile(0, 10)], through: 10, deadLetters: [] })
 }

@@ -58,21 +58,34 @@ export interface NewVersion {
   readonly plan: ViewPlan
   readonly onError: 'stall' | 'skip'
   readonly identity?: KeptIdentity
+  /** Events up to this cut are no part of it; left out: all are. */
+  readonly start?: CommitSeq
 }
 
 export type Serving = Readonly<Record<string, VersionId>>
 
-/** Adds a version as `building`. One that was retired or failed begins again from nothing; one that is there stays. */
-export function addVersion(catalog: Catalog, added: NewVersion): VersionRow {
+/**
+ * Adds a version. One that was retired or failed begins again, with the slices that it still has; one that is there
+ * stays. Where another start is asked for, the caller has dropped the slices.
+ */
+export function addVersion(
+  catalog: Catalog,
+  added: NewVersion,
+  state: 'planned' | 'building' = 'building',
+): VersionRow {
   const now = catalog.clock.nowMs()
   return catalog.transaction('add-version', () => {
     catalog.run(
-      `INSERT INTO versions (view, version, sql, plan, on_error, state, created_ms, changed_ms, identity)
-       VALUES (?1, ?2, ?3, ?4, ?5, 'building', ?6, ?6, ?7)
+      `INSERT INTO versions
+         (view, version, sql, plan, on_error, state, start_cut, sealed_cut, created_ms, changed_ms, identity)
+       VALUES (?1, ?2, ?3, ?4, ?5, ?8, ?9, ?9, ?6, ?6, ?7)
        ON CONFLICT (view, version) DO UPDATE SET
          plan = excluded.plan, on_error = excluded.on_error, changed_ms = excluded.changed_ms, reason = NULL,
          identity = excluded.identity,
-         state = CASE WHEN state IN ('retired', 'failed') THEN 'building' ELSE state END`,
+         start_cut = CASE WHEN state IN ('retired', 'failed') AND sealed_cut = start_cut THEN excluded.start_cut ELSE start_cut END,
+         sealed_cut = CASE WHEN state IN ('retired', 'failed') AND sealed_cut = start_cut THEN excluded.start_cut ELSE sealed_cut END,
+         warm_until_ms = CASE WHEN state IN ('retired', 'failed') THEN NULL ELSE warm_until_ms END,
+         state = CASE WHEN state IN ('retired', 'failed') THEN excluded.state ELSE state END`,
       added.view,
       added.version,
       added.sql,
@@ -80,6 +93,8 @@ export function addVersion(catalog: Catalog, added: NewVersion): VersionRow {
       added.onError,
       now,
       JSON.stringify(added.identity ?? {}),
+      state,
+      added.start ?? 0,
     )
     const row = readVersion(catalog, added.view, added.version)
     if (row === undefined) throw new Error(`version "${added.version}" of view "${added.view}" vanished`)
@@ -113,39 +128,68 @@ export function serving(catalog: Catalog): Serving {
   return Object.fromEntries(rows.map((row) => [String(row.view), String(row.version)]))
 }
 
+export interface ServingMove {
+  /** View → the version that answers for it from now on; null: none, the view is gone. */
+  readonly moves: Readonly<Record<string, VersionId | null>>
+  readonly cut: CommitSeq
+  /** The versions that answered before stay warm until then; left out: they are retired. */
+  readonly warmUntilMs?: number
+  /** Why, for the journal. */
+  readonly what?: string
+}
+
 /** Moves the pointers of all these views at once; the versions that answered before become retired. */
 export function moveServing(catalog: Catalog, moves: Serving, cut: CommitSeq): void {
+  movePointers(catalog, { moves, cut })
+}
+
+/** Moves the pointers of all these views at once, with the states that follow from it and the journal's entry. */
+export function movePointers(catalog: Catalog, { moves, cut, warmUntilMs, what }: ServingMove): void {
   const now = catalog.clock.nowMs()
   catalog.transaction('move-serving', () => {
     for (const [view, version] of Object.entries(moves)) {
       catalog.run(
-        `UPDATE versions SET state = 'retired', changed_ms = ?
-         WHERE view = ? AND version <> ? AND state = 'live'`,
+        `UPDATE versions SET state = ?, warm_until_ms = ?, changed_ms = ?
+         WHERE view = ? AND version IS NOT ? AND state = 'live'`,
+        warmUntilMs === undefined ? 'retired' : 'warm',
+        warmUntilMs ?? null,
         now,
         view,
         version,
       )
-      const changed = catalog.run(
-        `UPDATE versions SET state = 'live', reason = NULL, changed_ms = ? WHERE view = ? AND version = ?`,
-        now,
-        view,
-        version,
-      )
-      if (changed !== 1) {
-        throw new RefoldError('VERSION_UNKNOWN', `view "${view}" has no version "${version}"`)
-      }
-      catalog.run(
-        `INSERT INTO pointers (view, version, cut, moved_ms) VALUES (?, ?, ?, ?)
-         ON CONFLICT (view) DO UPDATE
-         SET version = excluded.version, cut = excluded.cut, moved_ms = excluded.moved_ms`,
-        view,
-        version,
-        cut,
-        now,
-      )
+      if (version === null) catalog.run('DELETE FROM pointers WHERE view = ?', view)
+      else movePointer(catalog, view, version, cut, now)
     }
-    appendCut(catalog, cut, 'serving')
+    appendCut(catalog, cut, what ?? 'serving')
   })
+}
+
+function movePointer(
+  catalog: Catalog,
+  view: string,
+  version: VersionId,
+  cut: CommitSeq,
+  nowMs: number,
+): void {
+  const changed = catalog.run(
+    `UPDATE versions SET state = 'live', warm_until_ms = NULL, reason = NULL, changed_ms = ?
+     WHERE view = ? AND version = ?`,
+    nowMs,
+    view,
+    version,
+  )
+  if (changed !== 1) {
+    throw new RefoldError('VERSION_UNKNOWN', `view "${view}" has no version "${version}"`)
+  }
+  catalog.run(
+    `INSERT INTO pointers (view, version, cut, moved_ms) VALUES (?, ?, ?, ?)
+     ON CONFLICT (view) DO UPDATE
+     SET version = excluded.version, cut = excluded.cut, moved_ms = excluded.moved_ms`,
+    view,
+    version,
+    cut,
+    nowMs,
+  )
 }
 
 /** A version that no longer answers; when the view's pointer stands on it, the view is gone with it. */
@@ -154,6 +198,17 @@ export function retireVersion(catalog: Catalog, view: string, version: VersionId
     catalog.run('DELETE FROM pointers WHERE view = ? AND version = ?', view, version)
     setState(catalog, view, version, 'retired', null)
     appendCut(catalog, cut, 'retired')
+  })
+}
+
+/** A step in the life of versions that moves no pointer. */
+export function setVersionStates(
+  catalog: Catalog,
+  versions: readonly { readonly view: string; readonly version: VersionId }[],
+  state: VersionState,
+): void {
+  catalog.transaction('version-states', () => {
+    for (const { view, version } of versions) setState(catalog, view, version, state, null)
   })
 }
 

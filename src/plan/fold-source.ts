@@ -7,6 +7,12 @@ import { quoteIdentifier } from '../model/schema.ts'
 import { columnsUsed, hasUnnest, type PlannedLink, printExpressions, subquery } from './planned-link.ts'
 import type { SqlSyntax } from './sql-syntax.ts'
 
+/** Columns of "$events" that say where an event stands, where a fold asks for them: as DuckDB's BIGINT and INTEGER. */
+export const positionColumns = ['$commit', '$index'] as const
+
+/** The position columns in a select list. */
+export const positionList = positionColumns.map(quoteIdentifier).join(', ')
+
 export interface FoldSource {
   /** What stands after FROM. */
   readonly fromSql: string
@@ -14,12 +20,16 @@ export interface FoldSource {
   readonly fields: readonly string[]
 }
 
-/** `needed` are the columns that the stage reads from the topmost of `links`, or from the stream without links. */
+/**
+ * `needed` are the columns that the stage reads from the topmost of `links`, or from the stream without links. With
+ * `positions` every row also carries the position of its event.
+ */
 export async function foldSource(
   links: readonly PlannedLink[],
   streamFields: readonly string[],
   needed: ReadonlySet<string>,
   syntax: SqlSyntax,
+  positions = false,
 ): Promise<FoldSource> {
   const top = links.at(-1)
   if (top === undefined) {
@@ -32,12 +42,13 @@ export async function foldSource(
   })
   const actual = top.source.columns.map((column) => column.actual)
   const used = columnsUsed([kept.map(({ item }) => item), where], actual)
-  const below = await foldSource(links.slice(0, -1), streamFields, used, syntax)
+  const below = await foldSource(links.slice(0, -1), streamFields, used, syntax, positions)
   const printed = await printExpressions(
     kept.map(({ item }) => item),
     syntax,
   )
   const columns = printed.map((sql, index) => `${sql} AS ${quoteIdentifier(kept[index]!.name)}`)
+  if (positions) columns.push(positionList)
   const list = columns.length === 0 ? '1 AS "$one"' : columns.join(', ')
   const [condition] = where === undefined ? [] : await printExpressions([where], syntax)
   const whereSql = condition === undefined ? '' : ` WHERE ${condition}`

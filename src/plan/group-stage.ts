@@ -9,9 +9,9 @@
 
 import { must } from '../std/assert.ts'
 import { type AggregateCall, AggregateRegistry, type AggregateValue, withoutMinusZero } from './aggregates.ts'
-import { foldSource } from './fold-source.ts'
+import { foldSource, positionList } from './fold-source.ts'
 import type { MergeableAggregate } from './function-rules.ts'
-import type { Column, DistinctPart, GroupStage, MainPart } from './plan.ts'
+import type { Column, DistinctPart, EventsPlan, GroupStage, MainPart } from './plan.ts'
 import {
   columnsUsed,
   type PlannedLink,
@@ -45,8 +45,12 @@ export interface Grouping {
   readonly below: readonly PlannedLink[]
 }
 
+export type StageEvents = Omit<EventsPlan, 'columns'>
+
 export interface PlannedGroup {
   readonly stage: GroupStage
+  /** The keys of each event, with its position. */
+  readonly events: StageEvents
   /** Rewrites an expression of the SELECT to one over "$merged". */
   lift(expression: SqlNode): SqlNode
   /** Index of the key that an expression is, when the key is kept as it is. */
@@ -99,6 +103,7 @@ export async function planGroup(
   }
   return {
     stage,
+    events: await groupEvents(grouping, stream, keys, storedKeys, whereSql, tools),
     lift: (expression) =>
       rewrite(expression, (node) => {
         const key = keyIndex.get(structuralKey(node))
@@ -118,6 +123,21 @@ export async function planGroup(
 
 interface StoredKey extends Column {
   readonly sql: string
+}
+
+async function groupEvents(
+  grouping: Grouping,
+  stream: PlanStream,
+  keys: readonly SqlNode[],
+  stored: readonly StoredKey[],
+  whereSql: string | undefined,
+  tools: PlanTools,
+): Promise<StageEvents> {
+  const used = columnsUsed([keys, grouping.where], grouping.columns)
+  const source = await foldSource(grouping.below, stream.fields, used, tools.syntax, true)
+  const columns = stored.map((key) => `${key.sql} AS ${key.name}, `).join('')
+  const where = whereSql === undefined ? '' : ` WHERE ${whereSql}`
+  return { sql: `SELECT ${columns}${positionList} FROM ${source.fromSql}${where}`, fields: source.fields }
 }
 
 function storedKey(column: Column, key: SqlNode, index: number, tools: PlanTools): StoredKey {

@@ -2,7 +2,7 @@
 
 import { must } from '../std/assert.ts'
 import { type FinishOrder, outerFinishSql, passedOn, stageFinishSql, throughLinks } from './finish-sql.ts'
-import { type Grouping, type PlannedGroup, planGroup } from './group-stage.ts'
+import { type Grouping, type PlannedGroup, planGroup, type StageEvents } from './group-stage.ts'
 import type { Column, FinishPlan, StagePlan, ViewPlan } from './plan.ts'
 import { columnsUsed, hasUnnest, type PlannedLink, type PlanStream, type PlanTools } from './planned-link.ts'
 import { freeColumns, usesColumn } from './resolve-names.ts'
@@ -10,7 +10,7 @@ import { planRows } from './row-stage.ts'
 import type { SqlNode } from './sql-syntax.ts'
 import { columnNames, columnRef, contains, rewrite, structuralKey } from './syntax-tree.ts'
 
-type Staged = Pick<ViewPlan, 'stages' | 'finish' | 'inexact'>
+type Staged = Pick<ViewPlan, 'stages' | 'finish' | 'inexact' | 'events'>
 
 export async function planFromLinks(
   links: readonly PlannedLink[],
@@ -40,6 +40,7 @@ export async function planFromLinks(
     stages: [stage.plan],
     finish,
     inexact: Object.entries(inexact).map(([column, why]) => ({ column, why })),
+    events: { ...stage.events, columns: throughLinks(stage.eventColumns, above, passedOn) },
   }
 }
 
@@ -49,6 +50,9 @@ interface PlannedStage {
   /** Output name → key name. */
   readonly keyColumns: Readonly<Record<string, string>>
   readonly inexact: Readonly<Record<string, string>>
+  readonly events: StageEvents
+  /** Output name → key or column of the stage that it is. */
+  readonly eventColumns: Readonly<Record<string, string>>
 }
 
 /** DISTINCT over finished rows makes a row depend on others. DISTINCT over events is the grouping itself. */
@@ -107,7 +111,12 @@ async function planStage(
     },
     tools.syntax,
   )
-  return { plan: rows.stage, finishSql, keyColumns: {}, inexact: {} }
+  const eventColumns: Record<string, string> = {}
+  link.resolved.items.forEach((item, index) => {
+    const names = columnNames(rows.lift(item))
+    if (names?.[0] === '$merged') eventColumns[link.outputs[index]!.name] = names[1]!
+  })
+  return { plan: rows.stage, finishSql, keyColumns: {}, inexact: {}, events: rows.events, eventColumns }
 }
 
 async function planGrouping(
@@ -215,7 +224,7 @@ async function finishGroup(
     const why = group.inexactIn(item)
     if (why !== undefined) inexact[outputs[index]!.name] = why
   })
-  return { plan: group.stage, finishSql, keyColumns, inexact }
+  return { plan: group.stage, finishSql, keyColumns, inexact, events: group.events, eventColumns: keyColumns }
 }
 
 function finishOrders(

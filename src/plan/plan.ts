@@ -27,6 +27,21 @@ export interface ViewPlan {
   readonly finish: FinishPlan
   /** For `explain`: columns whose value is not exact (sums of DOUBLE), with the stated tolerance. */
   readonly inexact: readonly { readonly column: string; readonly why: string }[]
+  /** Left out where it cannot be said, and by plans of earlier releases. */
+  readonly events?: EventsPlan
+}
+
+/** Which events made a row: the fold's source with the positions of its events. Nothing of it decides the rows. */
+export interface EventsPlan {
+  /**
+   * SELECT over "$events", which also has `$commit` and `$index`, that gives both and the keys (for a row stage the
+   * columns) of each event that the fold takes, under the stage's names; an event more than once where it is unnested.
+   */
+  readonly sql: string
+  /** Top-level schema fields that it reads. */
+  readonly fields: readonly string[]
+  /** Output columns by which a row finds its events: output name → key or column of the stage, untouched. */
+  readonly columns: Readonly<Record<string, string>>
 }
 
 export type StagePlan = GroupStage | RowStage
@@ -50,6 +65,8 @@ export interface StageSource {
   readonly stream: string
   /** Top-level schema fields the fold reads; the engine decodes no others. */
   readonly fields: readonly string[]
+  /** The fold also reads each event's position, as `$commit` and `$index`. */
+  readonly positions?: true
 }
 
 /** Fold gives columns `k0…`, `a0…`; all names are unique within the stage. */

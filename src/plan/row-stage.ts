@@ -3,8 +3,8 @@
  * select list, then what only ORDER BY needs. Pure but for the syntax seam.
  */
 
-import { foldSource } from './fold-source.ts'
-import { parseTypes } from './group-stage.ts'
+import { foldSource, positionList } from './fold-source.ts'
+import { parseTypes, type StageEvents } from './group-stage.ts'
 import type { Column, RowStage } from './plan.ts'
 import {
   columnsUsed,
@@ -19,6 +19,8 @@ import { castTo, mergedRef, structuralKey } from './syntax-tree.ts'
 
 export interface PlannedRows {
   readonly stage: RowStage
+  /** The columns of each event, with its position. */
+  readonly events: StageEvents
   /** The column of "$merged" that an expression of the SELECT became, with its own type. */
   lift(expression: SqlNode): SqlNode
 }
@@ -39,8 +41,10 @@ export async function planRows(
   const source = await foldSource(below, stream.fields, used, tools.syntax)
   const whereSql = where === undefined ? '' : ` WHERE ${(await printExpressions([where], tools.syntax))[0]}`
   const printed = await printExpressions(expressions, tools.syntax)
+  const list = (columns: readonly string[]): string =>
+    columns.map((sql, index) => `${sql} AS c${index}`).join(', ')
   const select = (columns: readonly string[]): string =>
-    `SELECT ${columns.map((sql, index) => `${sql} AS c${index}`).join(', ')} FROM ${source.fromSql}${whereSql}`
+    `SELECT ${list(columns)} FROM ${source.fromSql}${whereSql}`
   const types = await tools.syntax.describe(select(printed), { $events: stream.columns })
   const stored = types.map(({ name, type }, index): Column => {
     const storage = storageType(type)
@@ -64,7 +68,12 @@ export async function planRows(
   const columns = printed.map((sql, index) =>
     stored[index]!.type === types[index]!.type ? sql : `CAST(${sql} AS ${stored[index]!.type})`,
   )
+  const positioned = await foldSource(below, stream.fields, used, tools.syntax, true)
   return {
+    events: {
+      sql: `SELECT ${list(columns)}, ${positionList} FROM ${positioned.fromSql}${whereSql}`,
+      fields: positioned.fields,
+    },
     stage: {
       kind: 'rows',
       name: 'rows',

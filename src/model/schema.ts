@@ -86,6 +86,13 @@ export interface Field {
   readonly aliases?: readonly string[]
 }
 
+/**
+ * What must fit when a schema changes while the log holds events. `backward`: every event in the log fits the new
+ * schema. `forward`: every event that the new schema lets in fits the schemas before it. `full`: both. `none`: it is
+ * enough that old events can be read at all.
+ */
+export type Compatibility = 'backward' | 'forward' | 'full' | 'none'
+
 /** A stream as the running system sees it, lowered from what a user wrote. */
 export interface StreamDef {
   readonly name: string
@@ -101,6 +108,8 @@ export interface StreamDef {
   readonly dedupe: { readonly timeMs: number; readonly count: number }
   /** How far behind the latest event time the watermark stands. */
   readonly latenessMs: number
+  /** What a change of the schema must keep; left out: `backward`. */
+  readonly compatibility?: Compatibility
   /** Left out: moved events leave the hot log at once, and the lake keeps them for ever. */
   readonly retention?: RetentionDef
 }

@@ -51,6 +51,11 @@ export class CommitHistory {
     return this.#entries[this.#firstAfter(cut)]
   }
 
+  /** The oldest kept commit that is not older than a time. */
+  since(timeMs: number): CommitState | undefined {
+    return this.#entries.find((entry) => entry.timeMs >= timeMs)
+  }
+
   /** Age of the oldest commit that the cut does not include; 0 when it includes all. */
   lagMs(cut: CommitSeq, nowMs: number): number {
     const newest = this.#entries.at(-1)

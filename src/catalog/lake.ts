@@ -137,8 +137,13 @@ function toFile(catalog: Catalog, row: SqlRow): LakeFileRow {
     checksum: Number(row.checksum),
     offsets: JSON.parse(String(row.offsets)) as LakeFileRow['offsets'],
     fields: JSON.parse(String(row.fields)) as LakeFileRow['fields'],
-    ...(row.times === null ? {} : { times: JSON.parse(String(row.times)) as LakeTimes }),
+    times: row.times === null ? movedAt(row) : (JSON.parse(String(row.times)) as LakeTimes),
   }
+}
+
+/** A file that an earlier release wrote: its events came in before it was published. */
+function movedAt(row: SqlRow): LakeTimes {
+  return { ingested: [Number(row.published_ms), Number(row.published_ms)] }
 }
 
 function toDeadLetter(row: SqlRow): DeadLetterRow {

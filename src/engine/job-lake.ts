@@ -15,7 +15,7 @@ import type { LakeFile } from '../lake/types.ts'
 import { createLogReader } from '../log/reader.ts'
 import type { Offset, OffsetVector } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
-import { quoteLiteral, type StreamDef } from '../model/schema.ts'
+import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
 import { must } from '../std/assert.ts'
 import { queryRows, run } from './duckdb.ts'
 import type { Job, JobResult } from './engine.ts'
@@ -95,6 +95,7 @@ async function writeStream(
   if (staged.rows === 0) return undefined
   const ends = offsets[stream.name] ?? []
   const fields = stream.schema.fields.map((field) => field.name)
+  const eventTimes = await timesOf(connection, stream, path)
   return {
     stream: stream.name,
     from,
@@ -103,7 +104,26 @@ async function writeStream(
     ...staged,
     offsets: await offsetRanges(connection, stream.name, path, ends),
     fields: needsText(stream.schema) ? [...fields, textColumn] : fields,
+    times: eventTimes,
   }
+}
+
+/** First and last times; the file's statistics have them, so nothing is read for it. */
+async function timesOf(
+  connection: DuckDBConnection,
+  stream: StreamDef,
+  path: string,
+): Promise<NonNullable<LakeFile['times']>> {
+  const time = stream.time === undefined ? 'NULL::TIMESTAMP' : quoteIdentifier(stream.time)
+  const [row] = await queryRows(
+    connection,
+    `SELECT epoch_ms(min(_ingested_at)) AS i0, epoch_ms(max(_ingested_at)) AS i1, ` +
+      `epoch_us(min(${time})) AS e0, epoch_us(max(${time})) AS e1 FROM read_parquet(${quoteLiteral(path)})`,
+  )
+  const ingested = [Number(row?.['i0']), Number(row?.['i1'])] as const
+  const first = row?.['e0']
+  if (first === null || first === undefined) return { ingested }
+  return { ingested, events: [Number(first), Number(row?.['e1'])] }
 }
 
 async function offsetRanges(

@@ -6,12 +6,12 @@
  */
 
 import type { CommitRange, CommitSeq, Offset, Partition } from '../model/cut.ts'
-import { assert } from '../std/assert.ts'
+import { assert, must } from '../std/assert.ts'
 import { type Files, realFiles } from '../std/files.ts'
-import { decodeBodyLine } from './frame.ts'
-import { BadFrame, walkFrames, walkHeaders } from './frame-walk.ts'
+import { decodeBodyLine, decodeSegmentHeader, type StateValues } from './frame.ts'
+import { BadFrame, readFirstLine, walkFrames, walkHeaders } from './frame-walk.ts'
 import { type ByteRange, LogCursor, type LogPosition } from './log-cursor.ts'
-import { corruptAt, createSegmentIndex } from './segment-index.ts'
+import { corruptAt, createSegmentIndex, withFile } from './segment-index.ts'
 import type { CommitHeader, DeadLetter, LogEvent, LogManifest } from './types.ts'
 
 export interface LogReader {
@@ -23,6 +23,8 @@ export interface LogReader {
   byteRanges(manifest: LogManifest, range: CommitRange): Promise<readonly ByteRange[]>
   /** The same bytes in parts of about `maxBytes`, cut between frames; a frame that is longer stays whole. */
   split(range: ByteRange, maxBytes: number): Promise<readonly ByteRange[]>
+  /** The whole state of the log where the hot log begins, as the first segment's first line has it. */
+  begin(manifest: LogManifest): Promise<StateValues>
   headers(manifest: LogManifest, range: CommitRange): AsyncIterable<CommitHeader>
   events(manifest: LogManifest, range: CommitRange): AsyncIterable<LogEvent>
   deadLetters(
@@ -78,6 +80,7 @@ export function createLogReader(files: Files = realFiles): LogReader {
     byteRanges,
     cursor: async (manifest, from) => new LogCursor(await locate(manifest, from)),
     split: (range, maxBytes) => splitRange(files, range, maxBytes),
+    begin: (manifest) => firstState(files, manifest),
     async *headers(manifest, range) {
       for (const part of await byteRanges(manifest, range)) {
         for await (const { header } of headersOf(files, part)) yield header
@@ -104,6 +107,16 @@ export function createLogReader(files: Files = realFiles): LogReader {
       return reached.commit
     },
   }
+}
+
+async function firstState(files: Files, { segments }: LogManifest): Promise<StateValues> {
+  const first = must(segments[0], 'the log has a segment')
+  return await withFile(files, first.path, async (handle) => {
+    const line = await readFirstLine(handle, first.bytes)
+    const read = line === undefined ? undefined : decodeSegmentHeader(line.line)
+    if (read?.kind !== 'ok') throw corruptAt(first.path, 0)
+    return read.header
+  })
 }
 
 async function splitRange(files: Files, range: ByteRange, maxBytes: number): Promise<readonly ByteRange[]> {

@@ -6,9 +6,8 @@
  * from the one before it, so a watermark may be stated too early but never too late.
  */
 
-import type { LakeManifest } from '../lake/types.ts'
 import type { LogReader } from '../log/reader.ts'
-import type { CommitHeader, DurableState, LogManifest, StreamCounts } from '../log/types.ts'
+import type { LogManifest, StreamCounts } from '../log/types.ts'
 import type { CommitSeq } from '../model/cut.ts'
 
 export interface CommitState {
@@ -83,30 +82,18 @@ export class CommitHistory {
   }
 }
 
-/** Fills a history from the hot log's frame headers; answers the bytes of the log that it covers. */
+/** Fills a history from the hot log's headers, after the state at its beginning; answers the bytes that it covers. */
 export async function loadHistory(
   history: CommitHistory,
   reader: LogReader,
   manifest: LogManifest,
-  durable: DurableState,
-  lake: LakeManifest,
 ): Promise<number> {
-  const headers: CommitHeader[] = []
   const from = manifest.segments[0]?.base ?? 0
-  for await (const header of reader.headers(manifest, { from, to: manifest.durable })) headers.push(header)
-  // A header names only the streams that its commit changed; those that none names had their values all along.
-  const changed = new Set(headers.flatMap((header) => Object.keys(header.counts)))
-  const kept = <T>(values: Readonly<Record<string, T>>) =>
-    Object.fromEntries(Object.entries(values).filter(([stream]) => !changed.has(stream)))
-  let state: CommitState = {
-    commit: from,
-    timeMs: headers[0]?.timeMs ?? durable.timeMs,
-    watermarksUs: kept(durable.watermarksUs),
-    counts: { ...(from === lake.through ? countsOf(lake) : {}), ...kept(durable.counts) },
-    logBytes: 0,
-  }
+  const { timeMs, watermarksUs, counts } = await reader.begin(manifest)
+  let state: CommitState = { commit: from, timeMs, watermarksUs, counts, logBytes: 0 }
   history.add(state)
-  for (const header of headers) {
+  // A header names only the streams that its commit changed.
+  for await (const header of reader.headers(manifest, { from, to: manifest.durable })) {
     state = {
       commit: header.commit,
       timeMs: header.timeMs,
@@ -117,13 +104,4 @@ export async function loadHistory(
     history.add(state)
   }
   return state.logBytes
-}
-
-/** What was accepted up to the lake's cut: its rows. What was not accepted is in no file, and not needed at old cuts. */
-function countsOf({ files }: LakeManifest): Record<string, StreamCounts> {
-  const counts: Record<string, StreamCounts> = {}
-  for (const { stream, rows } of files) {
-    counts[stream] = { accepted: (counts[stream]?.accepted ?? 0) + rows, duplicate: 0, rejected: 0 }
-  }
-  return counts
 }

@@ -279,10 +279,10 @@ class Server implements RunningServer {
 
   /** Commits that views have not folded yet need their times and watermarks: the hot log's headers have them. */
   async #loadHistory(): Promise<void> {
-    const { log, history, reader, catalog } = this.#context
+    const { log, history, reader } = this.#context
     this.#logMark = {
       ...lastSegment(log),
-      total: await loadHistory(history, reader, log.manifest(), log.state(), lakeManifest(catalog)),
+      total: await loadHistory(history, reader, log.manifest()),
     }
   }
 

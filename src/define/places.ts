@@ -116,6 +116,21 @@ export class CallSite {
     return this.#at(/['"`]/.test(this.#text[value] ?? '') ? value + 1 : value)
   }
 
+  /** The first character of each text that stands under `key` within an option, in order. */
+  texts(option: string, key: string): readonly SourcePlace[] {
+    const brace = this.#text.indexOf('{', this.#start)
+    const found = brace < 0 ? undefined : keyIn(this.#text, brace, this.#end, option)
+    if (found === undefined) return []
+    const places: SourcePlace[] = []
+    let at = this.#search(keyPattern(key), found, this.#end)
+    while (at !== undefined) {
+      const value = this.#afterColon(at)
+      places.push(this.#at(/['"`]/.test(this.#text[value] ?? '') ? value + 1 : value))
+      at = this.#search(keyPattern(key), value, this.#end)
+    }
+    return places
+  }
+
   /** The value of the key at `found`; the key itself in the short form `{ key }`. */
   #afterColon(found: number): number {
     const colon = /^['"]?[\w$-]+['"]?\s*:/.exec(this.#text.slice(found, found + 200))

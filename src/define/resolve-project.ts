@@ -9,6 +9,7 @@ import { nearestName } from '../std/nearest-name.ts'
 import { type CallSite, filesOnStack, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
+import { resolveExpect } from './resolve-expect.ts'
 import { resolveStream } from './resolve-stream.ts'
 import { resolveSettings } from './settings.ts'
 import type { ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
@@ -122,7 +123,11 @@ function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | 
       hint,
     )
   }
-  return { name, sql, sqlPlace: call.text('sql'), run: run ?? { kind: 'kappa' }, onError: onError ?? 'stall' }
+  const expect = resolveExpect(what, spec.expect, call, refuse)
+  return {
+    ...{ name, sql, sqlPlace: call.text('sql'), run: run ?? { kind: 'kappa' }, onError: onError ?? 'stall' },
+    ...(expect.length === 0 ? {} : { expect }),
+  }
 }
 
 function listOf(list: unknown, key: string, site: CallSite, refuse: Refuse): readonly unknown[] {

@@ -4,6 +4,7 @@
  */
 
 import type { z } from 'zod'
+import type { CheckOptions } from './check.ts'
 import type { RunDef } from './types.ts'
 
 /** Milliseconds, or a text such as `15m`; units ms, s, m, h, d. */
@@ -59,6 +60,14 @@ export interface ViewSpec<Name extends string = string> {
   readonly sql: string
   readonly run: RunDef | undefined
   readonly onError: 'stall' | 'skip' | undefined
+  readonly expect: readonly { readonly name: string; readonly when: string }[] | undefined
+  readonly calledAt: string
+}
+
+export interface CheckSpec<Name extends string = string> {
+  readonly kind: 'check'
+  readonly name: Name
+  readonly options: CheckOptions
   readonly calledAt: string
 }
 
@@ -68,6 +77,8 @@ export interface ProjectOptions {
   readonly streams: readonly StreamSpec[]
   /** Views beside those in `views/NAME.sql`. */
   readonly views?: readonly ViewSpec[]
+  /** What must hold before a changed view is served, and while it is. */
+  readonly checks?: readonly CheckSpec[]
   /** Data folder, relative to the project file. Default `.refold`. */
   readonly data?: string
   readonly server?: { readonly host?: string; readonly port?: number; readonly token?: string }

@@ -18,6 +18,15 @@ export interface SourcePlace {
   readonly column: number
 }
 
+/** Rows of a view that may differ between the version that serves and the one to come. No part of a version. */
+export interface ExpectDef {
+  readonly name: string
+  /** A condition in SQL over `old.COLUMN` and `new.COLUMN`; either is NULL for a row that one side lacks. */
+  readonly when: string
+  /** Where the first character of the condition stands. */
+  readonly place: SourcePlace
+}
+
 export interface ViewDef {
   readonly name: string
   /** As the user wrote it. */
@@ -27,6 +36,8 @@ export interface ViewDef {
   readonly run: RunDef
   /** What happens when folding an event fails: the view stops before it, or goes on without it. */
   readonly onError: 'stall' | 'skip'
+  /** In order: the first rule that takes a row counts. */
+  readonly expect?: readonly ExpectDef[]
   /** Files that made the definition, relative to the project's folder → hash of their text. */
   readonly sources?: Readonly<Record<string, string>>
 }

@@ -10,6 +10,11 @@ export interface ViewOptions {
   readonly run?: RunDef
   /** When folding an event fails: `stall` stops this view before it, `skip` goes on and keeps a record. Default `stall`. */
   readonly onError?: 'stall' | 'skip'
+  /**
+   * Rows that may differ when the view is changed: conditions over `old.COLUMN` and `new.COLUMN`, e.g.
+   * `new.country = 'JP' AND new.revenue <> old.revenue`. A compare counts them as expected.
+   */
+  readonly expect?: readonly { readonly name: string; readonly when: string }[]
 }
 
 /** Declares a view; put it into `project({ views })`. */
@@ -20,6 +25,7 @@ export function view<const Name extends string>(name: Name, options: ViewOptions
     sql: options?.sql,
     run: options?.run,
     onError: options?.onError,
+    expect: options?.expect,
     calledAt: callStack(view),
   })
 }

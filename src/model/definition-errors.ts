@@ -40,6 +40,18 @@ export const definitionErrors = {
     'A setting of the project has no valid value, or does not exist.',
     'Correct the setting, or leave it out for its default.',
   ),
+  PROJECT_RECEIVED: row(
+    400,
+    false,
+    'What was sent to the server is not a project as Refold loads it.',
+    'Send it with `refold plan` or `refold deploy` of the same release as the server.',
+  ),
+  PROJECT_REFUSED: row(
+    422,
+    false,
+    'A project that was sent has mistakes: in its SQL, or in how its streams changed.',
+    'Correct all that is named in details, then send it again.',
+  ),
   STREAM_FIELD: row(
     500,
     false,
@@ -125,5 +137,11 @@ export const definitionErrors = {
     false,
     'A view uses a form of SQL that has no exact incremental result.',
     'Write the view without it.',
+  ),
+  VIEW_EXPECT: row(
+    400,
+    false,
+    'A rule of `expect` is no condition over one old and one new row.',
+    'Write a condition over old.COLUMN and new.COLUMN, e.g. `new.total > old.total`.',
   ),
 } as const satisfies Record<string, ErrorRow>

@@ -5,6 +5,7 @@
 import type { NewVersion } from '../catalog/versions.ts'
 import { identityParts, versionOf } from '../define/identity.ts'
 import type { ProjectDef } from '../define/types.ts'
+import { ruleMistakes } from '../deploy/compare-rules.ts'
 import { openSqlSyntax } from '../engine/sql-syntax.ts'
 import type { RefoldError } from '../model/errors.ts'
 import type { ViewPlan } from '../plan/plan.ts'
@@ -34,6 +35,7 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
         continue
       }
       const { plan, printedSql } = planned
+      mistakes.push(...(await ruleMistakes(view.name, view.expect ?? [], plan.columns, syntax)))
       const read = project.streams.filter((stream) => plan.streams.includes(stream.name))
       const fields = Object.fromEntries(read.map(({ name }) => [name, fieldsRead(plan, name)]))
       const parts = identityParts({ printedSql, streams: read, fields })

@@ -2,8 +2,11 @@
  * Published slices. Functions over the catalog; no state here.
  *
  * The invariant that every publication is checked against, inside its own transaction: for each part of a version
- * the ranges of its slices, in order, start at cut 0, share their borders and end at the version's sealed cut. So a
- * gap or an overlap cannot be published, whoever made the files.
+ * the ranges of its slices, in order, begin at the version's start, share their borders and end at its sealed cut. So
+ * a gap or an overlap cannot be published, whoever made the files.
+ *
+ * A slice that a merge took the place of is superseded: it is no part of that chain any more, and it stays listed, and
+ * its file with it, because a read of the past may need a border that the merge has lost.
  */
 
 import { isAbsolute, join, relative } from 'node:path'
@@ -37,17 +40,29 @@ export interface SlicePublication {
   readonly what: 'seal' | 'compact' | 'fold' | 'refold'
 }
 
-/** Swaps slices of one version in one transaction. */
+/** A slice as reads of the past see it: current ones, and those that a merge took the place of. */
+export interface PastSliceRow extends SliceRow {
+  readonly supersededMs: number | null
+  readonly publishedMs: number
+  /** The log no longer has its events: it cannot be folded again. */
+  readonly base: boolean
+}
+
+/** Swaps slices of one version in one transaction. What is replaced because it is damaged is not kept. */
 export function publishSlices(catalog: Catalog, publication: SlicePublication): void {
   const { view, version, sealed } = publication
   catalog.transaction('publish-slices', () => {
     for (const path of publication.replaced) {
-      const changed = catalog.run(
-        'DELETE FROM slices WHERE path = ? AND view = ? AND version = ?',
-        toStored(catalog, path),
-        view,
-        version,
-      )
+      const slice = [toStored(catalog, path), view, version] as const
+      const changed =
+        publication.what === 'refold'
+          ? catalog.run('DELETE FROM slices WHERE path = ? AND view = ? AND version = ?', ...slice)
+          : catalog.run(
+              `UPDATE slices SET superseded_ms = ?
+               WHERE path = ? AND view = ? AND version = ? AND superseded_ms IS NULL`,
+              catalog.clock.nowMs(),
+              ...slice,
+            )
       assert(changed === 1, `replaced slice "${path}" is published for view "${view}"`)
     }
     for (const slice of publication.added) insertSlice(catalog, publication, slice)
@@ -59,34 +74,64 @@ export function publishSlices(catalog: Catalog, publication: SlicePublication): 
       version,
     )
     assert(changed === 1, `version "${version}" of view "${view}" exists`)
-    checkRanges(slicesOf(catalog, view, version), sealed)
+    checkRanges(slicesOf(catalog, view, version), startOf(catalog, view, version), sealed)
     appendCut(catalog, sealed, publication.what)
   })
 }
 
-/** Slices of a version by part and range. */
+/** The current slices of a version by part and range. */
 export function slicesOf(catalog: Catalog, view: string, version: VersionId): readonly SliceRow[] {
   return catalog
     .all(
-      'SELECT * FROM slices WHERE view = ? AND version = ? ORDER BY stage, part, from_cut, to_cut',
+      `SELECT * FROM slices WHERE view = ? AND version = ? AND superseded_ms IS NULL
+       ORDER BY stage, part, from_cut, to_cut`,
       view,
       version,
     )
     .map((row) => toSlice(catalog, row))
 }
 
+/** Every slice of a version whose file is kept, superseded ones too. */
+export function pastSlicesOf(catalog: Catalog, view: string, version: VersionId): readonly PastSliceRow[] {
+  return catalog
+    .all(
+      'SELECT * FROM slices WHERE view = ? AND version = ? ORDER BY from_cut, to_cut, stage, part',
+      view,
+      version,
+    )
+    .map((row) => toPastSlice(catalog, row))
+}
+
+/** Every slice of every version whose file is kept, superseded ones too. */
+export function allPastSlices(catalog: Catalog): readonly PastSliceRow[] {
+  return catalog
+    .all('SELECT * FROM slices ORDER BY view, version, from_cut, to_cut, stage, part')
+    .map((row) => toPastSlice(catalog, row))
+}
+
+/** Takes slices off the list; their files may go then. A damaged one, or one that is kept no longer. */
+export function forgetSlices(catalog: Catalog, paths: readonly string[]): void {
+  if (paths.length === 0) return
+  catalog.transaction('drop-slices', () => {
+    for (const path of paths) catalog.run('DELETE FROM slices WHERE path = ?', toStored(catalog, path))
+  })
+}
+
+/** The current slices of all versions. */
 export function allSlices(catalog: Catalog): readonly SliceRow[] {
   return catalog
-    .all('SELECT * FROM slices ORDER BY view, version, stage, part, from_cut, to_cut')
+    .all(
+      `SELECT * FROM slices WHERE superseded_ms IS NULL ORDER BY view, version, stage, part, from_cut, to_cut`,
+    )
     .map((row) => toSlice(catalog, row))
 }
 
 /** Forgets all slices of a version and gives them back, so that their files can be deleted. */
 export function dropSlices(catalog: Catalog, view: string, version: VersionId): readonly SliceRow[] {
   return catalog.transaction('drop-slices', () => {
-    const dropped = slicesOf(catalog, view, version)
+    const dropped = pastSlicesOf(catalog, view, version)
     catalog.run('DELETE FROM slices WHERE view = ? AND version = ?', view, version)
-    catalog.run('UPDATE versions SET sealed_cut = 0 WHERE view = ? AND version = ?', view, version)
+    catalog.run('UPDATE versions SET sealed_cut = start_cut WHERE view = ? AND version = ?', view, version)
     return dropped
   })
 }
@@ -111,17 +156,23 @@ function insertSlice(catalog: Catalog, publication: SlicePublication, slice: Sli
   )
 }
 
-function checkRanges(slices: readonly SliceRow[], sealed: CommitSeq): void {
+/** Cut before which events are no part of a version. */
+function startOf(catalog: Catalog, view: string, version: VersionId): CommitSeq {
+  const row = catalog.get('SELECT start_cut FROM versions WHERE view = ? AND version = ?', view, version)
+  return Number(row?.start_cut ?? 0)
+}
+
+function checkRanges(slices: readonly SliceRow[], start: CommitSeq, sealed: CommitSeq): void {
   const reached = new Map<string, CommitSeq>()
   for (const slice of slices) {
     const part = `${slice.stage}.${slice.part}`
-    const before = reached.get(part) ?? 0
+    const before = reached.get(part) ?? start
     assert(slice.from === before, `slices of part "${part}" leave no gap and do not overlap at cut ${before}`)
     assert(slice.to > slice.from, `slice "${slice.path}" covers a range`)
     reached.set(part, slice.to)
   }
   for (const [part, to] of reached) assert(to === sealed, `slices of part "${part}" reach cut ${sealed}`)
-  assert(reached.size > 0 || sealed === 0, `a version sealed at cut ${sealed} has slices`)
+  assert(reached.size > 0 || sealed === start, `a version sealed at cut ${sealed} has slices`)
 }
 
 function toStored(catalog: Catalog, path: string): string {
@@ -140,5 +191,14 @@ function toSlice(catalog: Catalog, row: SqlRow): SliceRow {
     rows: Number(row.rows),
     bytes: Number(row.bytes),
     checksum: Number(row.checksum),
+  }
+}
+
+function toPastSlice(catalog: Catalog, row: SqlRow): PastSliceRow {
+  return {
+    ...toSlice(catalog, row),
+    supersededMs: row.superseded_ms === null ? null : Number(row.superseded_ms),
+    publishedMs: Number(row.published_ms),
+    base: row.base === 1,
   }
 }

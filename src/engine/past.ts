@@ -8,6 +8,7 @@
  */
 
 import type { CommitSeq, VersionId } from '../model/cut.ts'
+import type { ErrorBody } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import type { EventPosition, LogSources, Rows, SliceInfo, SqlRead, ViewRead } from './engine.ts'
@@ -24,6 +25,8 @@ export interface PastState {
   readonly cut: CommitSeq
   /** Events that the version leaves out. */
   readonly skipped: readonly EventPosition[]
+  /** The stream as the version reads it; left out, the request's. */
+  readonly stream?: StreamDef
   /** After the border, take only events whose time lies before this; for telling late events from new ones. */
   readonly lateOnly?: {
     /** Top-level timestamp field of the stream. */
@@ -39,7 +42,10 @@ export interface PastRequest {
   readonly timeoutMs: number
 }
 
-/** Statements of our own over states: each name of `states` stands for a table of the state's finished rows. */
+/**
+ * Statements of our own over states: each name of `states` stands for a table of the state's finished rows, which
+ * come in the order of finish where the view has one.
+ */
 export interface PastQuery extends PastRequest {
   readonly states: Readonly<Record<string, PastState>>
   /** Run in order on one connection; the answer has one entry for each. Text made by Refold, never by a user. */
@@ -58,6 +64,8 @@ export interface PastSqlRead extends PastRequest {
   /** By the view's name. */
   readonly states: Readonly<Record<string, PastState>>
   readonly sql: Omit<SqlRead, 'timeoutMs'>
+  /** Names that exist but cannot be read at this cut, each with why; told when the SQL names one. */
+  readonly refused?: Readonly<Record<string, ErrorBody>>
 }
 
 export interface PastEngine {

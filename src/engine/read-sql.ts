@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { hotRelation, lakeRelation, systemColumns } from '../lake/relation.ts'
 import type { CommitSeq } from '../model/cut.ts'
-import { RefoldError } from '../model/errors.ts'
+import { type ErrorBody, fromErrorBody, RefoldError } from '../model/errors.ts'
 import { quoteIdentifier, quoteLiteral, type StreamDef, sqlType } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
 import {
@@ -21,8 +21,6 @@ import { must } from '../std/assert.ts'
 import { runCancellable } from './duckdb.ts'
 import type { LogSources, Rows, SqlRead } from './engine.ts'
 import { hotFilesOf } from './hot-files.ts'
-import { viewQuery } from './merged-relation.ts'
-import type { ReadSet } from './read-set.ts'
 import { limitedRows } from './read-view.ts'
 import { resultColumns, rowTexts } from './rows-json.ts'
 import { type DuckDbSyntax, openSqlSyntax } from './sql-syntax.ts'
@@ -30,10 +28,19 @@ import { type DuckDbSyntax, openSqlSyntax } from './sql-syntax.ts'
 export interface SqlContext {
   readonly streams: ReadonlyMap<string, StreamDef>
   readonly sources: LogSources
-  readonly readSets: readonly ReadSet[]
+  readonly views: readonly SqlView[]
   /** Cut of the answer: the views' common cut, at which streams end too. */
   readonly cut: CommitSeq
   readonly scratchDir: string
+  /** Names that exist but cannot be read, each with why; told when the SQL names one. */
+  readonly refused?: Readonly<Record<string, ErrorBody>>
+}
+
+export interface SqlView {
+  readonly name: string
+  readonly columns: readonly Column[]
+  /** SELECT of its rows; asked for only when the SQL names the view. */
+  rows(): string | Promise<string>
 }
 
 let syntax: Promise<DuckDbSyntax> | undefined
@@ -52,6 +59,10 @@ export async function readSql(
     relations: exposedRelations(context, request),
   })
   if (!checked.ok) throw mistakesError(checked.mistakes)
+  for (const { name } of checked.used) {
+    const refused = context.refused?.[name]
+    if (refused !== undefined) throw fromErrorBody(refused)
+  }
   const copies = await mkdtemp(join(context.scratchDir, 'sql-'))
   try {
     const system = namesSystemColumns(checked.sql)
@@ -75,7 +86,7 @@ export async function readSql(
 function exposedRelations(context: SqlContext, request: SqlRead): ExposedRelations {
   const streams = [...context.streams.values()].map((stream) => [stream.name, streamColumns(stream)] as const)
   return {
-    views: Object.fromEntries(context.readSets.map((readSet) => [readSet.view, readSet.plan.columns])),
+    views: Object.fromEntries(context.views.map((view) => [view.name, view.columns])),
     streams: Object.fromEntries(streams),
     system: Object.fromEntries(Object.entries(request.system).map(([name, table]) => [name, table.columns])),
   }
@@ -107,12 +118,10 @@ async function relationSql(
 ): Promise<string> {
   switch (used.kind) {
     case 'view':
-      return viewQuery(
-        must(
-          context.readSets.find((readSet) => readSet.view === used.name),
-          `view ${used.name} is exposed`,
-        ),
-      )
+      return await must(
+        context.views.find((view) => view.name === used.name),
+        `view ${used.name} is exposed`,
+      ).rows()
     case 'stream':
       return streamSql(
         context,

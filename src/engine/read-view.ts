@@ -59,7 +59,15 @@ export function keyRestriction(plan: ViewPlan, where: ViewRead['where']): Restri
 
 function readSql(readSet: ReadSet, request: ViewRead): string {
   const { plan } = readSet
-  const rows = viewQuery(readSet, keyRestriction(plan, request.where))
+  return filteredRows(plan, viewQuery(readSet, keyRestriction(plan, request.where)), request)
+}
+
+/** A reader's filters, order and limit over a SELECT of the view's finished rows, one row more than the limit. */
+export function filteredRows(
+  plan: ViewPlan,
+  rows: string,
+  request: Pick<ViewRead, 'where' | 'order' | 'limit'>,
+): string {
   const conditions = Object.entries(request.where).map(([name, value]) =>
     equality(quoteIdentifier(columnNamed(plan, name).name), columnNamed(plan, name), value),
   )
@@ -71,7 +79,7 @@ function readSql(readSet: ReadSet, request: ViewRead): string {
  * The view's own order stands unless the reader asks for another. Without either, rows come in the order of the keys
  * (or of all columns), so that the same state always gives the same bytes.
  */
-function orderBy(plan: ViewPlan, request: ViewRead): string {
+function orderBy(plan: ViewPlan, request: Pick<ViewRead, 'order'>): string {
   const asked = request.order.map(
     ({ column, descending }) =>
       `${quoteIdentifier(columnNamed(plan, column).name)}${descending ? ' DESC' : ''}`,

@@ -19,6 +19,7 @@ import type { ServerCrashPoint } from './crash-point.ts'
 import type { DataFolder } from './data-folder.ts'
 import type { EngineSupervisor } from './engine-supervisor.ts'
 import type { LakeEvents } from './lake-events.ts'
+import type { Past } from './past/past.ts'
 import type { SkipLedger } from './skip-ledger.ts'
 import type { SourcePins } from './source-pins.ts'
 
@@ -39,6 +40,8 @@ export interface ServerContext {
   readonly skips: SkipLedger
   readonly lakeEvents: LakeEvents
   readonly supervisor: EngineSupervisor
+  /** States of versions at earlier cuts, and questions over them. */
+  readonly past: Past
   readonly publications: Serial
   /** Runs a job in a worker process; few at a time, the others wait. */
   readonly runJob: RunJob

@@ -12,7 +12,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { lakeManifest } from '../catalog/lake.ts'
 import { type Catalog, catalogPath, openCatalog } from '../catalog/open-catalog.ts'
-import { allSlices } from '../catalog/slices.ts'
+import { allPastSlices } from '../catalog/slices.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Clock } from '../std/clock.ts'
 import { lockFolder } from '../std/lock.ts'
@@ -74,7 +74,7 @@ function cleanUp(folder: DataFolder, logger: Logger): void {
     rmSync(path, { recursive: true, force: true })
     mkdirSync(path, { recursive: true })
   }
-  const published = new Set(allSlices(folder.catalog).map((slice) => slice.path))
+  const published = new Set(allPastSlices(folder.catalog).map((slice) => slice.path))
   for (const path of filesBelow(folder.slices)) {
     if (published.has(path)) continue
     rmSync(path, { force: true })

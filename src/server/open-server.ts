@@ -13,6 +13,7 @@ import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engine.ts'
 import { startLiveEngine } from '../engine/live-engine.ts'
+import { createPastEngine } from '../engine/past-engine.ts'
 import { type JobOptions, runJob } from '../engine/run-job.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -38,6 +39,7 @@ import { foldAgain } from './fold-again.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
+import { PastStates } from './past/past-states.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
@@ -164,6 +166,7 @@ class Server implements RunningServer {
         logger.info('folding again what no slice covers', { ...this.#meters.foldAgain })
       },
     })
+    const skips = new SkipLedger(folder.catalog, logger)
     this.#context = {
       clock,
       logger,
@@ -173,9 +176,18 @@ class Server implements RunningServer {
       reader: log.reader,
       history: new CommitHistory(),
       pins,
-      skips: new SkipLedger(folder.catalog, logger),
+      skips,
       lakeEvents: new LakeEvents(folder.scratch),
       supervisor: this.#supervisor,
+      past: new PastStates({
+        catalog: folder.catalog,
+        logger,
+        pins,
+        engine: createPastEngine({ ...this.#workerSettings(), scratchDir: `${folder.scratch}/past`, clock }),
+        streams: () => this.#project.streams,
+        writeSkips: () => skips.write(),
+        timeoutMs: () => this.#project.engine.statementTimeoutMs,
+      }),
       publications,
       followers: new Set(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
@@ -268,6 +280,7 @@ class Server implements RunningServer {
     this.#versions.stop()
     await this.http?.close()
     await this.#supervisor.close()
+    await this.#context.past.stop()
     await this.#lakeMoving.settled()
     await publications.run(async () => {})
     this.#journal()
@@ -356,18 +369,21 @@ class Server implements RunningServer {
     job: Extract<Job, { kind: K }>,
     options: JobOptions = {},
   ): Promise<Extract<JobResult, { kind: K }>> {
-    const { memoryBytes, threads } = this.#project.engine
     const stop = this.#stopWork.signal
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-    const settings = {
-      memoryBytes: Math.floor(memoryBytes * WORKER_MEMORY_SHARE),
-      threads: Math.max(1, Math.floor(threads / 2)),
-      scratchDir: this.#context.folder.scratch,
-    }
+    const settings = { ...this.#workerSettings(), scratchDir: this.#context.folder.scratch }
     return this.#workers.run(
       async () => (await runJob(job, settings, { ...options, signal })) as Extract<JobResult, { kind: K }>,
       signal,
     )
+  }
+
+  #workerSettings(): Pick<EngineSettings, 'memoryBytes' | 'threads'> {
+    const { memoryBytes, threads } = this.#project.engine
+    return {
+      memoryBytes: Math.floor(memoryBytes * WORKER_MEMORY_SHARE),
+      threads: Math.max(1, Math.floor(threads / 2)),
+    }
   }
 
   #every(periodMs: number, task: () => void): void {

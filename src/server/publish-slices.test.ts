@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { type Catalog, catalogPath, openCatalog } from '../catalog/open-catalog.ts'
-import { slicesOf } from '../catalog/slices.ts'
+import { pastSlicesOf, slicesOf } from '../catalog/slices.ts'
 import { addVersion, moveServing, retireVersion } from '../catalog/versions.ts'
 import type { SliceInfo } from '../engine/engine.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -105,7 +105,7 @@ test('what belongs to a version that ended is dropped', async () => {
   assert.deepEqual([files('staging'), files('slices')], [0, 0])
 })
 
-test('replaced files go after the engine has let go of them, or has ended', async () => {
+test('slices that a merge took the place of stay for reads of the past; damaged ones go', async () => {
   for (const [from, to] of [
     [0, 5],
     [5, 9],
@@ -116,10 +116,24 @@ test('replaced files go after the engine has let go of them, or has ended', asyn
   const merged = { view: 'v', version, what: 'compact', staged: [staged(0, 9)], replaced } as const
   assert.equal(await publishStagedSlices(context(), merged), true)
   assert.deepEqual(told.at(-1), { sealed: 9, slices: 1 })
-  assert.equal(files('slices'), 1)
+  assert.equal(files('slices'), 3)
+  const kept = pastSlicesOf(catalog, 'v', version)
+  assert.deepEqual(
+    kept.map(({ from, to, supersededMs }) => [from, to, supersededMs === null]),
+    [
+      [0, 5, false],
+      [0, 9, true],
+      [5, 9, false],
+    ],
+  )
   // The same inputs cannot be merged twice.
   assert.equal(await publishStagedSlices(context(), { ...merged, staged: [staged(0, 9)] }), false)
-  assert.equal(files('slices'), 1)
+  assert.equal(files('slices'), 3)
+  const damaged = slicesOf(catalog, 'v', version)
+  const again = { ...merged, what: 'refold', staged: [staged(0, 9)], replaced: damaged } as const
+  assert.equal(await publishStagedSlices(context(), again), true)
+  assert.ok(damaged.every(({ path }) => !existsSync(path)))
+  assert.equal(files('slices'), 3)
 })
 
 test('with no engine running the catalog alone is changed; the next engine reads it', async () => {

@@ -1,6 +1,7 @@
 /**
- * Publishes staged slices: names first, then one catalog transaction, then the engine, and only then are replaced
- * files deleted. No state.
+ * Publishes staged slices: names first, then one catalog transaction, then the engine. Files that are replaced
+ * because they are damaged are deleted only then; those that a merge took the place of stay for reads of the past. No
+ * state.
  *
  * Why nothing is lost or doubled at any point: until the transaction, the catalog lists the old files, and staged or
  * renamed ones are leftovers; after it, the catalog lists the new ones, and the replaced files are leftovers. The
@@ -72,7 +73,7 @@ export async function publishStagedSlices(
     return false
   }
   await outcome.told
-  for (const slice of replaced) rmSync(slice.path, { force: true })
+  if (publication.what === 'refold') for (const slice of replaced) rmSync(slice.path, { force: true })
   context.crash('slices.replaced-deleted')
   return true
 }

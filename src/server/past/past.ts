@@ -4,7 +4,7 @@
  */
 
 import type { Rows } from '../../engine/engine.ts'
-import type { PastState } from '../../engine/past.ts'
+import type { PastSqlRead, PastState, PastViewRead } from '../../engine/past.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 
 export interface StateOptions {
@@ -19,6 +19,11 @@ export interface PastQuestion {
   readonly signal?: AbortSignal
 }
 
+export interface AskOptions {
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal
+}
+
 export interface Past {
   /**
    * What a version is at a cut, by the cheapest chain of slices. Throws VERSION_UNKNOWN; HISTORY_TRIMMED when the log
@@ -27,4 +32,15 @@ export interface Past {
   stateAt(view: string, version: VersionId, cut: CommitSeq, options?: StateOptions): PastState
   /** One answer for each statement. The log and lake files it reads stay while it runs. */
   query(question: PastQuestion): Promise<readonly Rows[]>
+  /** A person's read of one view. */
+  read(state: PastState, read: PastViewRead['read'], options?: AskOptions): Promise<Rows>
+  /** A person's SQL, in the same jail as live SQL. */
+  sql(
+    read: Pick<PastSqlRead, 'cut' | 'states' | 'sql' | 'refused'>,
+    options?: AskOptions,
+  ): Promise<Rows & { readonly views: readonly string[] }>
+  /** Whether a question that runs now reads this slice file. */
+  isUsed(path: string): boolean
+  /** Ends the past engine's process. */
+  stop(): Promise<void>
 }

@@ -1,0 +1,79 @@
+/**
+ * The SQL of a version's finished rows at a cut: slices up to a border, and a fold of the events after it, merged and
+ * finished by the plan's own queries. Pure text.
+ *
+ * Why it equals what the live engine answers: the plan is the same, merging is associative, and finishing makes every
+ * order total; where the border between slices and folded events stands changes nothing.
+ */
+
+import { logRelation } from '../lake/relation.ts'
+import type { CommitRange } from '../model/cut.ts'
+import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
+import type { StagePlan } from '../plan/plan.ts'
+import {
+  emptyPartQuery,
+  finishQuery,
+  foldQuery,
+  mergedQuery,
+  mergeQuery,
+  partColumns,
+  partNames,
+} from '../plan/queries.ts'
+import type { LogSources } from './engine.ts'
+import { soleStage } from './merged-relation.ts'
+import type { PastState } from './past.ts'
+
+/** `hotFiles` hold the hot log's events of (border, cut]. */
+export function stateQuery(
+  state: PastState,
+  stream: StreamDef,
+  lake: LogSources['lake'],
+  hotFiles: readonly string[],
+): string {
+  const stage = soleStage(state.plan)
+  const events = state.border < state.cut ? eventsOf(state, stage, stream, lake, hotFiles) : undefined
+  const parts: Record<string, string> = {}
+  for (const part of partNames(stage)) {
+    const sources = [
+      ...sliceRows(state, stage, part),
+      ...(events === undefined ? [] : [`SELECT * FROM (${foldQuery(stage, part, events)})`]),
+    ]
+    const rows = sources.length === 0 ? emptyPartQuery(stage, part) : sources.join(' UNION ALL ')
+    parts[part] = mergeQuery(stage, part, rows)
+  }
+  return finishQuery(state.plan, mergedQuery(stage, parts))
+}
+
+function sliceRows(state: PastState, stage: StagePlan, part: string): string[] {
+  const files = state.slices.filter((slice) => slice.stage === stage.name && slice.part === part)
+  if (files.length === 0) return []
+  const columns = partColumns(stage, part).map(
+    ({ name, type }) => `CAST(${quoteIdentifier(name)} AS ${type}) AS ${quoteIdentifier(name)}`,
+  )
+  const paths = files.map(({ path }) => quoteLiteral(path)).join(', ')
+  return [`SELECT ${columns.join(', ')} FROM read_parquet([${paths}])`]
+}
+
+function eventsOf(
+  state: PastState,
+  stage: StagePlan,
+  stream: StreamDef,
+  lake: LogSources['lake'],
+  hotFiles: readonly string[],
+): string {
+  const { border, cut, lateOnly } = state
+  const { fields, positions = false } = stage.source
+  const relation = (range: CommitRange, fields: readonly string[]) => {
+    const skipped = state.skipped.filter(({ commit }) => commit > range.from && commit <= range.to)
+    const options = { skipped, ...(positions ? { system: true, ingestTime: () => 'NULL::TIMESTAMP' } : {}) }
+    const rows = logRelation(stream, fields, range, { lake, hotFiles }, options)
+    return positions ? `SELECT *, _commit AS "$commit", _index AS "$index" FROM (${rows})` : rows
+  }
+  if (lateOnly === undefined) return relation({ from: border, to: cut }, fields)
+  const from = Math.min(cut, Math.max(border, lateOnly.after))
+  const list = fields.length === 0 ? 'true AS _event' : fields.map(quoteIdentifier).join(', ')
+  const late =
+    `SELECT ${list} FROM (${relation({ from, to: cut }, [...new Set([...fields, lateOnly.field])])}) ` +
+    `WHERE ${quoteIdentifier(lateOnly.field)} < make_timestamp(${lateOnly.beforeUs})`
+  return from > border ? `(${relation({ from: border, to: from }, fields)}) UNION ALL (${late})` : late
+}

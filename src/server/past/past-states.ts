@@ -1,0 +1,170 @@
+/**
+ * The past inside the server: which slices make a state, and the questions that go to the past engine. State: which
+ * slice files are in use by a question, and which turned out damaged or gone.
+ *
+ * While a question runs, the log's and the lake's files that it reads are pinned, and its slices are named in `used`,
+ * which cleaning up respects. A slice that does not check is left aside and the question is asked again: without it
+ * the events are folded instead, so it costs time and no answer.
+ */
+
+import type { Catalog } from '../../catalog/open-catalog.ts'
+import { skippedOf } from '../../catalog/skipped.ts'
+import { pastSlicesOf } from '../../catalog/slices.ts'
+import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
+import { readVersion } from '../../catalog/versions.ts'
+import type { Rows } from '../../engine/engine.ts'
+import type { PastEngine, PastRequest, PastSqlRead, PastState, PastViewRead } from '../../engine/past.ts'
+import type { CommitSeq, VersionId } from '../../model/cut.ts'
+import { RefoldError } from '../../model/errors.ts'
+import type { StreamDef } from '../../model/schema.ts'
+import { partNames } from '../../plan/queries.ts'
+import type { Logger } from '../../std/logger.ts'
+import type { SourcePins } from '../source-pins.ts'
+import type { AskOptions, Past, PastQuestion, StateOptions } from './past.ts'
+import { sliceChain } from './slice-chain.ts'
+
+export interface PastParts {
+  readonly catalog: Catalog
+  readonly logger: Logger
+  readonly pins: SourcePins
+  readonly engine: PastEngine
+  readonly streams: () => readonly StreamDef[]
+  /** Makes durable what the engine reported as skipped. */
+  readonly writeSkips: () => void
+  readonly timeoutMs: () => number
+}
+
+/** How often a question is asked again because another of its slices was damaged. */
+const TRIES = 20
+
+export class PastStates implements Past {
+  readonly #parts: PastParts
+  readonly #damaged = new Set<string>()
+  /** By path: how many questions use the slice. */
+  readonly #used = new Map<string, number>()
+
+  constructor(parts: PastParts) {
+    this.#parts = parts
+  }
+
+  isUsed(path: string): boolean {
+    return this.#used.has(path)
+  }
+
+  stateAt(view: string, version: VersionId, cut: CommitSeq, options: StateOptions = {}): PastState {
+    const { catalog } = this.#parts
+    const row = readVersion(catalog, view, version)
+    if (row === undefined) {
+      throw new RefoldError('VERSION_UNKNOWN', `view "${view}" has no version "${version}"`)
+    }
+    const stage = row.plan.stages[0]
+    const usable = pastSlicesOf(catalog, view, version).filter(
+      (slice) => !this.#damaged.has(slice.path) && (slice.base || options.fromLog !== true),
+    )
+    const parts = stage === undefined ? [] : partNames(stage)
+    const start = Math.min(row.start, cut)
+    const { slices, border } = sliceChain(usable, parts, start, cut)
+    const trim = trimmedBeyond(catalog, row.plan.streams, border)
+    if (trim !== undefined && border < cut) {
+      throw historyTrimmed(`version "${version.slice(0, 12)}" of view "${view}" at cut ${cut}`, trim)
+    }
+    this.#parts.writeSkips()
+    return {
+      view,
+      version,
+      plan: row.plan,
+      slices: slices.map(({ stage: name, part, path, from, to, rows, bytes, checksum }) => ({
+        ...{ view, version, stage: name, part, path, from, to, rows, bytes, checksum },
+      })),
+      border,
+      cut,
+      skipped: skippedOf(catalog, view, version)
+        .filter(({ commit }) => commit <= cut)
+        .map(({ commit, index }) => ({ commit, index })),
+    }
+  }
+
+  query(question: PastQuestion): Promise<readonly Rows[]> {
+    const { states, statements, timeoutMs, signal } = question
+    return this.#ask(states, timeoutMs, (request, current) =>
+      this.#parts.engine.query({ ...request, states: current, statements }, signal),
+    )
+  }
+
+  read(state: PastState, read: PastViewRead['read'], options: AskOptions = {}): Promise<Rows> {
+    return this.#ask({ state }, options.timeoutMs, (request, { state: current = state }) =>
+      this.#parts.engine.read({ ...request, state: current, read }, options.signal),
+    )
+  }
+
+  sql(
+    read: Pick<PastSqlRead, 'cut' | 'states' | 'sql' | 'refused'>,
+    options: AskOptions = {},
+  ): Promise<Rows & { readonly views: readonly string[] }> {
+    return this.#ask(read.states, options.timeoutMs, (request, states) =>
+      this.#parts.engine.sql({ ...request, ...read, states }, options.signal),
+    )
+  }
+
+  stop(): Promise<void> {
+    return this.#parts.engine.stop()
+  }
+
+  async #ask<T>(
+    states: Readonly<Record<string, PastState>>,
+    timeoutMs: number | undefined,
+    ask: (request: PastRequest, states: Readonly<Record<string, PastState>>) => Promise<T>,
+  ): Promise<T> {
+    let current = states
+    for (let tries = 1; ; tries++) {
+      const release = this.#use(current)
+      try {
+        return await this.#parts.pins.with((sources) => {
+          const request = {
+            streams: this.#parts.streams(),
+            sources,
+            timeoutMs: timeoutMs ?? this.#parts.timeoutMs(),
+          }
+          return ask(request, current)
+        })
+      } catch (error) {
+        const damaged = damagedPath(error)
+        if (damaged === undefined || tries >= TRIES) throw error
+        this.#parts.logger.warn('slice left aside for reads of the past', { path: damaged })
+        this.#damaged.add(damaged)
+        current = Object.fromEntries(
+          Object.entries(current).map(([name, state]) => [name, this.#without(state, damaged)]),
+        )
+      } finally {
+        release()
+      }
+    }
+  }
+
+  /** The same state by another chain, where its chain has the damaged slice. */
+  #without(state: PastState, damaged: string): PastState {
+    if (!state.slices.some(({ path }) => path === damaged)) return state
+    const { view, version, cut, lateOnly } = state
+    const upTo = lateOnly === undefined ? cut : Math.min(cut, lateOnly.after)
+    const { slices, border } = this.stateAt(view, version, upTo)
+    return { ...state, slices, border }
+  }
+
+  #use(states: Readonly<Record<string, PastState>>): () => void {
+    const paths = Object.values(states).flatMap(({ slices }) => slices.map(({ path }) => path))
+    for (const path of paths) this.#used.set(path, (this.#used.get(path) ?? 0) + 1)
+    return () => {
+      for (const path of paths) {
+        const left = (this.#used.get(path) ?? 1) - 1
+        if (left === 0) this.#used.delete(path)
+        else this.#used.set(path, left)
+      }
+    }
+  }
+}
+
+function damagedPath(error: unknown): string | undefined {
+  if (!(error instanceof RefoldError) || error.code !== 'SLICE_CORRUPT') return undefined
+  const { path } = { path: undefined, ...(error.details as { readonly path?: string } | undefined) }
+  return path
+}

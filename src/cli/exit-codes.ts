@@ -14,6 +14,10 @@ export const exitCodes = {
     meaning: 'Done, but some events were rejected (`ingest`), or a view stands still (`status`).',
   },
   unreachable: { code: 4, meaning: 'No server answers at the URL.' },
+  changes: {
+    code: 5,
+    meaning: 'Something would change (`plan --exit-code`).',
+  },
   stopped: {
     code: 130,
     meaning: 'Stopped by Ctrl-C before the work was done (`ingest`); running it again goes on.',

@@ -11,6 +11,7 @@ import { exitCodes } from './exit-codes.ts'
 import { explainCommand } from './explain.ts'
 import { ingestCommand } from './ingest.ts'
 import { initCommand } from './init.ts'
+import { planCommand } from './plan.ts'
 import { queryCommand } from './query.ts'
 import { startCommand } from './start.ts'
 import { statusCommand } from './status.ts'
@@ -46,6 +47,7 @@ export function buildProgram(cli: Cli): Command {
     tailCommand(cli),
     statusCommand(cli),
     explainCommand(cli),
+    planCommand(cli),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...commands]) {

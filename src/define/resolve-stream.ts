@@ -99,7 +99,7 @@ const scalarKinds = ['string', 'integer', 'decimal', 'uuid', 'date', 'timestamp'
 const idKinds = ['string', 'integer', 'uuid']
 
 /** Why a field cannot have this role, and what to do; undefined when it can. */
-function roleFault(role: Role, field: Field): readonly [string, string] | undefined {
+export function roleFault(role: Role, field: Field): readonly [string, string] | undefined {
   const { kind } = field.type
   const mayMiss = field.optional || field.nullable || field.defaultValue !== undefined
   if (role === 'time') {

@@ -3,6 +3,7 @@
  * calls of it and answers into bytes. Every method may throw a `RefoldError`; nothing else reaches a user.
  */
 
+import type { DeployPlan } from '../deploy/types.ts'
 import type { Delta, ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
 import type { AppendRequest, AppendResult, LogEvent } from '../log/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
@@ -69,6 +70,8 @@ export interface Core {
   ): AsyncIterable<Delta & { readonly version: VersionId }>
   events(request: EventsRequest): AsyncIterable<LogEvent>
   explain(view: string): Promise<JsonValue>
+  /** What a deploy of this project, as a client sent it, would do. */
+  plan(project: unknown): Promise<DeployPlan>
   /** Everything about the state, for `refold status`, as JSON. */
   status(): Promise<JsonValue>
   /** Resolves when a real query was answered; throws the reason otherwise. */

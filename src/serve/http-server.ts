@@ -18,6 +18,7 @@ import { type FullHttpSettings, fullHttpSettings, type HttpSettings } from './ht
 import { openApiRoutes } from './openapi.ts'
 import { createRequestGuard } from './request-guard.ts'
 import { pathMatches, type Route, type RouteContext } from './route.ts'
+import { planRoutes } from './routes-plan.ts'
 import { sqlRoutes } from './routes-sql.ts'
 import { streamRoutes } from './routes-streams.ts'
 import { systemRoutes } from './routes-system.ts'
@@ -46,6 +47,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...streamRoutes(context, meters),
     ...viewRoutes(context),
     ...sqlRoutes(context),
+    ...planRoutes(context),
     ...systemRoutes(context, meters),
   ]
   const routes = [...described, ...openApiRoutes(described)]

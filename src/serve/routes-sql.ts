@@ -1,12 +1,11 @@
 /** The route for read-only SQL over views, streams and system tables. No state. */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { readBody } from '../ingest/body.ts'
-import { RefoldError } from '../model/errors.ts'
 import { sqlAnswerJson } from './answer-json.ts'
 import type { ReadOptions } from './core.ts'
+import { readJsonBody } from './json-body.ts'
 import { nearestHint, parameterError, QueryParameters } from './query-parameters.ts'
-import { answerSignal, discardRest, sendJson } from './reply.ts'
+import { answerSignal, sendJson } from './reply.ts'
 import type { Route, RouteContext } from './route.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
@@ -32,7 +31,7 @@ async function runSql(
   reply: FastifyReply,
 ): Promise<unknown> {
   new QueryParameters((request.query as { text: string }).text).finish()
-  const fields = await readFields(request)
+  const fields = await readJsonBody(request, BODY_BYTES_MAX, 'Send {"sql": "SELECT …"}.')
   const { sql, limit, options } = checkFields(fields, settings.rowsMax, settings.timeoutMsMax)
   const { signal, release } = answerSignal(reply)
   try {
@@ -41,37 +40,6 @@ async function runSql(
   } finally {
     release()
   }
-}
-
-async function readFields(request: FastifyRequest): Promise<Readonly<Record<string, unknown>>> {
-  const encoding = request.headers['content-encoding']
-  if (encoding !== undefined && encoding !== 'identity') {
-    throw new RefoldError('REQUEST_ENCODING', `content encoding "${encoding}" is not supported here`, {
-      hint: 'Send the body plain.',
-    })
-  }
-  const limits = { requestBytes: BODY_BYTES_MAX, expandedBytes: BODY_BYTES_MAX }
-  let text: string
-  try {
-    text = (await readBody(request.raw, { encoding: 'identity', limits })).toString('utf8')
-  } catch (error) {
-    discardRest(request.raw, 16 * BODY_BYTES_MAX)
-    throw error
-  }
-  let body: unknown
-  try {
-    body = JSON.parse(text)
-  } catch (error) {
-    throw new RefoldError('REQUEST_BODY', `the body is not valid JSON: ${(error as Error).message}`, {
-      hint: 'Send {"sql": "SELECT …"}.',
-      cause: error,
-    })
-  }
-  if (typeof body === 'object' && body !== null && !Array.isArray(body))
-    return body as Record<string, unknown>
-  throw new RefoldError('REQUEST_BODY', 'the body is not a JSON object', {
-    hint: 'Send {"sql": "SELECT …"}.',
-  })
 }
 
 function checkFields(

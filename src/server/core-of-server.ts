@@ -1,12 +1,15 @@
 /** The running system as HTTP sees it: each method of the core, led to the part that answers it. No state. */
 
 import { versions as allVersions, serving } from '../catalog/versions.ts'
+import { receivedProject } from '../define/received-project.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Core, ViewInfo } from '../serve/core.ts'
 import { Answers } from './answers.ts'
 import { viewChanges } from './changes.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
+import { planDeploy } from './deploys/plan-deploy.ts'
+import { refusingProject } from './deploys/refused-project.ts'
 import { explainView } from './explain.ts'
 import { logEvents } from './log-events.ts'
 import { serverMetrics } from './metrics.ts'
@@ -30,6 +33,7 @@ export function createCore(parts: CoreParts): Core {
     changes: (view, options) => viewChanges(context, view, options),
     events: (request) => logEvents(context, request),
     explain: async (view) => explainView(context, view),
+    plan: (sent) => refusingProject(() => planDeploy(context, receivedProject(sent, parts.project()))),
     status: async () => serverStatus(parts),
     probe: () => answers.probe(),
     metrics: async () => serverMetrics(parts),

@@ -93,6 +93,7 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
     })),
     changes: noted('changes', (_view, options) => state.changes(options)),
     events: noted('events', (request) => state.read(request)),
+    plan: async () => ({ cut: state.cut(), streams: [], views: [], empty: true }),
     explain: async (view) => ({ view, stages: [] }),
     status: async () => ({ cut: state.cut(), events: state.events.length }),
     probe: async () => {},

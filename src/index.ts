@@ -1,9 +1,11 @@
 /** What a project file imports from 'refold'. */
 
+export { type CheckOptions, check, type Tolerance, type TruthRow } from './define/check.ts'
 export { decimal, int64 } from './define/exact.ts'
 export { loadProject } from './define/load.ts'
 export { project } from './define/project.ts'
 export type {
+  CheckSpec,
   Duration,
   EventInputOf,
   EventOf,
@@ -14,6 +16,6 @@ export type {
   ViewSpec,
 } from './define/spec.ts'
 export { type StreamOptions, stream } from './define/stream.ts'
-export type { LoadResult, ProjectDef, RunDef, ViewDef } from './define/types.ts'
+export type { CheckDef, LoadResult, ProjectDef, RunDef, ViewDef } from './define/types.ts'
 export { kappa, type ViewOptions, view } from './define/view.ts'
 export { RefoldError } from './model/errors.ts'

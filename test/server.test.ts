@@ -72,6 +72,7 @@ function project(change: Partial<ProjectDef> = {}): ProjectDef {
       { name: 'sales', schema, id: 'id', key: 'user', time: 'at', partitions: 2, dedupe, latenessMs: 0 },
     ],
     views: [perUser, all],
+    checks: [],
     server: { host: '127.0.0.1', port: 0 },
     engine: { memoryBytes: 512 << 20, threads: 2, statementTimeoutMs: 30_000, heavyStatements: 2 },
     seal: { rows: 1e9, bytes: 1e12, ageMs: 1e9 },

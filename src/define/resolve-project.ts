@@ -9,10 +9,11 @@ import { nearestName } from '../std/nearest-name.ts'
 import { type CallSite, filesOnStack, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
+import { checkNames, resolveCheck } from './resolve-check.ts'
 import { resolveExpect } from './resolve-expect.ts'
 import { resolveStream } from './resolve-stream.ts'
 import { resolveSettings } from './settings.ts'
-import type { ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
+import type { CheckSpec, ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
 import type { ProjectDef, ViewDef } from './types.ts'
 
 export interface ProjectSource {
@@ -87,7 +88,14 @@ function assemble(
     const sources = sourcesFor(source, [file])
     views.push({ name, sql, sqlPlace, run: { kind: 'kappa' }, onError: 'stall', ...sources })
   }
-  return { ...settings, root: source.root, file: source.file, streams, views }
+  const checks = listOf(options.checks ?? [], 'checks', site, refuse).flatMap((spec) => {
+    if (!isSpec<CheckSpec>(spec, 'check')) return misplaced('checks', 'check', site, refuse)
+    const call = places.call(spec.calledAt, source.file)
+    const check = resolveCheck(spec, call, { root: source.root, file: source.file, views }, refuse)
+    return check === undefined ? [] : [check]
+  })
+  checkNames(checks, refuse)
+  return { ...settings, root: source.root, file: source.file, streams, views, checks }
 }
 
 function sourcesFor(source: ProjectSource, files: readonly string[]): Pick<ViewDef, 'sources'> {
@@ -147,7 +155,7 @@ function misplaced(key: string, builder: string, site: CallSite, refuse: Refuse)
 }
 
 const knownKeys: Readonly<Record<string, readonly string[]>> = {
-  '': ['name', 'streams', 'views', 'data', 'server', 'engine', 'seal', 'limits'],
+  '': ['name', 'streams', 'views', 'checks', 'data', 'server', 'engine', 'seal', 'limits'],
   server: ['host', 'port', 'token'],
   engine: ['memory', 'threads', 'statementTimeout', 'heavyStatements'],
   seal: ['rows', 'bytes', 'age'],

@@ -42,6 +42,50 @@ export interface ViewDef {
   readonly sources?: Readonly<Record<string, string>>
 }
 
+/** Something that must hold, at a cutover, on a schedule or at both. No part of any version. */
+export interface CheckDef {
+  readonly name: string
+  /** Where its declaration stands. */
+  readonly place: SourcePlace
+  readonly rule: CheckRule
+  /** Milliseconds from one scheduled run on the live versions to the next; left out: none. */
+  readonly everyMs?: number
+  /** Whether a cutover waits for it. */
+  readonly cutover: boolean
+  readonly timeoutMs: number
+}
+
+export type CheckRule =
+  /** The SELECT gives no row. */
+  | { readonly kind: 'nothing'; readonly sql: string; readonly sqlPlace: SourcePlace }
+  /** The SELECT gives the truth's rows. */
+  | {
+      readonly kind: 'truth'
+      readonly sql: string
+      readonly sqlPlace: SourcePlace
+      readonly truth: TruthDef
+      readonly key: readonly string[]
+      readonly tolerance: Readonly<Record<string, ToleranceDef>>
+    }
+  /** At most so many rows, or such a share of them, differ from the version that answers. */
+  | {
+      readonly kind: 'changed'
+      readonly view: string
+      readonly limit: { readonly rows: number } | { readonly share: number }
+    }
+  | { readonly kind: 'rows'; readonly view: string; readonly min?: number; readonly max?: number }
+
+export type TruthDef =
+  | { readonly kind: 'file'; readonly path: string; readonly format: 'csv' | 'json' | 'parquet' }
+  /** The check's function in this project file. */
+  | { readonly kind: 'function'; readonly file: string }
+
+/** Decimals as text. */
+export interface ToleranceDef {
+  readonly absolute: string
+  readonly relative: string
+}
+
 export interface ServerSettings {
   /** Default 127.0.0.1; anything that is not loopback needs a token. */
   readonly host: string
@@ -99,6 +143,7 @@ export interface ProjectDef {
   readonly dataDir: string
   readonly streams: readonly StreamDef[]
   readonly views: readonly ViewDef[]
+  readonly checks: readonly CheckDef[]
   readonly server: ServerSettings
   readonly engine: EngineTuning
   readonly seal: SealSettings

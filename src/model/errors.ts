@@ -3,6 +3,7 @@
  * test compares the table with `docs/errors.md`. HTTP status and wire fields are derived at the edge (`serve/`).
  */
 
+import { checkErrors } from './check-errors.ts'
 import { definitionErrors } from './definition-errors.ts'
 import { type ErrorRow, row } from './error-row.ts'
 import { eventErrors } from './event-errors.ts'
@@ -12,6 +13,7 @@ import type { JsonValue } from './schema.ts'
 export const errorTable = {
   // define and plan: what a user wrote
   ...definitionErrors,
+  ...checkErrors,
   // catalog
   CATALOG_NEWER: row(
     500,
@@ -237,6 +239,25 @@ export const errorTable = {
     false,
     'The log no longer holds the events that this needs: the lake of the stream was trimmed.',
     'Ask for a later point; details name the cut and the time up to which events are gone.',
+  ),
+  // lake and backup
+  TRIM_REFUSED: row(
+    409,
+    false,
+    'A version of a view needs events that the trim would delete.',
+    'Trim with --promote, which records the state of each such version at the cut, or trim less.',
+  ),
+  BASE_CORRUPT: row(
+    500,
+    false,
+    'A base does not match its checksum, and the events it stands for are gone from the log.',
+    'Restore the named file from a backup: `refold restore`.',
+  ),
+  BACKUP_DAMAGED: row(
+    500,
+    false,
+    'A backup is not complete, or a file of it is missing or not what its manifest says.',
+    'Run `refold backup` again; keep a second backup where one matters.',
   ),
   // cli
   CLI_USAGE: row(400, false, 'The command line has a mistake.', 'Read `refold COMMAND --help`.'),

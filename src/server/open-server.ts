@@ -93,8 +93,9 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
   const first = startEngine()
   const engines = [first]
   const nextEngine = () => engines.shift() ?? startEngine()
-  // Timers keep no process alive, and while a first engine that ended waits for the next there is nothing else.
+  // Our timers keep no process alive, and while an engine that ended waits for the next there may be nothing else.
   const alive = setInterval(() => {}, KEEP_ALIVE_MS)
+  const ended = () => clearInterval(alive)
   let log: CommitLog | undefined
   try {
     const planning = checkedViews(project, folder.catalog)
@@ -106,15 +107,14 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
     if (planned.status === 'rejected') throw planned.reason
     if (log === undefined) throw opened.status === 'rejected' ? opened.reason : undefined
     recordStreams(folder.catalog, project.streams, log.state().cut.commit)
-    const server = new Server(project, { ...options, startEngine: nextEngine }, folder, log)
+    const server = new Server(project, { ...options, startEngine: nextEngine }, folder, log, ended)
     return await server.start(planned.value)
   } catch (error) {
     await first.stop()
     await log?.close()
     folder.close()
+    ended()
     throw error
-  } finally {
-    clearInterval(alive)
   }
 }
 
@@ -122,6 +122,8 @@ class Server implements RunningServer {
   readonly core: Core
   http: HttpServer | undefined
   readonly #options: ServerOptions
+  /** Called once everything is closed. */
+  readonly #ended: () => void
   readonly #context: ServerContext
   readonly #supervisor: EngineSupervisor
   readonly #sealing: Sealing
@@ -138,7 +140,14 @@ class Server implements RunningServer {
   #logMark = { segment: 0, bytes: 0, total: 0 }
   #closed: Promise<void> | undefined
 
-  constructor(project: ProjectDef, options: ServerOptions, folder: DataFolder, log: CommitLog) {
+  constructor(
+    project: ProjectDef,
+    options: ServerOptions,
+    folder: DataFolder,
+    log: CommitLog,
+    ended: () => void,
+  ) {
+    this.#ended = ended
     const { clock = systemClock, logger = silentLogger, startEngine = startLiveEngine } = options
     this.#project = project
     this.#options = options
@@ -288,6 +297,7 @@ class Server implements RunningServer {
     await lakeEvents.close()
     await log.close()
     folder.close()
+    this.#ended()
   }
 
   /** Commits that views have not folded yet need their times and watermarks: the hot log's headers have them. */

@@ -160,21 +160,30 @@ export interface DeployInfo {
 
 // ---- compare --------------------------------------------------------------------------------------------------
 
-/** Why a row differs between two versions at one cut. */
+/** Why a row differs between two versions at one cut; the first that is true counts. */
 export type DifferenceCause =
+  /** A version folded again from the log gives something else than it serves. */
+  | 'unexplained'
   /** A rule of the project says that it does. */
   | 'expected'
-  /** The old logic over the events of the new version gives the new row: events, not logic, make the difference. */
+  /** With the events that neither version leaves out, both give the same row: events, not logic, make the difference. */
   | 'events'
   /** The new logic. */
   | 'logic'
-  /** A version folded again from the log gives something else than it serves. */
-  | 'unexplained'
+
+/** A column that is not the same column on both sides. */
+export interface ShapeChange {
+  readonly column: string
+  readonly change: 'added' | 'removed' | 'retyped'
+  /** DuckDB's types. */
+  readonly old?: string
+  readonly new?: string
+}
 
 export interface ColumnDifference {
   readonly column: string
   readonly changed: number
-  /** For numbers: of new minus old, over changed rows; decimals as text. */
+  /** For numbers: of new minus old, over changed rows in which both have a value; exact numbers as exact text. */
   readonly difference?: {
     readonly min: string
     readonly p05: string
@@ -190,36 +199,43 @@ export interface CompareSummary {
   readonly from: VersionId
   readonly to: VersionId
   readonly cut: CommitSeq
-  /** How rows were told apart: by these columns, or as whole rows. */
+  /** How rows were told apart: by `key`, as the one row that each side has, or as bags of whole rows. */
+  readonly pairing: 'key' | 'single' | 'rows'
   readonly key: readonly string[]
+  readonly shape: readonly ShapeChange[]
   readonly oldRows: number
   readonly newRows: number
+  /** By the columns that both have. */
   readonly equal: number
   readonly changed: number
   readonly added: number
   readonly removed: number
+  /** Columns that both have, keys left out; empty for whole rows. */
   readonly columns: readonly ColumnDifference[]
   /** Differing rows by cause; `unexplained` only when states were folded again. */
   readonly causes: Readonly<Record<DifferenceCause, number>>
-  /** Rows by expectation rule that took them. */
-  readonly expectations: readonly { readonly rule: string; readonly rows: number }[]
+  /** Rows by expectation rule that took them; columns that a rule names and one version lacks. */
+  readonly expectations: readonly {
+    readonly rule: string
+    readonly rows: number
+    readonly missing?: readonly string[]
+  }[]
   /** Whether both versions were folded again from the log. */
   readonly folded: boolean
+  /** With `folded`: rows in which a version folded again differs from what it serves, whether old and new agree or not. */
+  readonly damaged?: { readonly old: number; readonly new: number }
   readonly sample: readonly ComparedRow[]
 }
 
 export interface ComparedRow {
   readonly kind: 'changed' | 'added' | 'removed'
   readonly cause: DifferenceCause
+  readonly rule?: string
+  /** How many such rows there are, where whole rows are compared and there is more than one. */
+  readonly times?: number
+  /** Integers beyond 2^53 and decimals as text. */
   readonly old?: JsonValue
   readonly new?: JsonValue
-}
-
-/** A rule in a view's definition: rows that may differ. */
-export interface ExpectationDef {
-  readonly name: string
-  /** A condition in SQL over `old.COLUMN` and `new.COLUMN`; either is NULL for a row that one side lacks. */
-  readonly when: string
 }
 
 // ---- checks ---------------------------------------------------------------------------------------------------

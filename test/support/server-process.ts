@@ -36,10 +36,10 @@ export class ServerProcess {
     return new ServerProcess(folder, `http://127.0.0.1:${port}`)
   }
 
-  /** Starts the server and waits until it answers a real query. */
-  async start(): Promise<void> {
+  /** Starts the server, by another Node than this one if need be, and waits until it answers a real query. */
+  async start(node = process.execPath): Promise<void> {
     this.#errors = ''
-    const child = spawn(process.execPath, [MAIN, 'start'], {
+    const child = spawn(node, [MAIN, 'start'], {
       cwd: this.folder,
       stdio: ['ignore', 'ignore', 'pipe'],
     })

@@ -10,6 +10,7 @@ import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { StagePlan } from '../plan/plan.ts'
+import { plannedStream } from '../plan/planned-stream.ts'
 import { foldQuery, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import { queryRows, run } from './duckdb.ts'
@@ -59,7 +60,7 @@ async function foldTogether(
       const skipped = skippedIn(view, source)
       const events =
         skipped.length === 0
-          ? (shared.get(stage.source.stream) ?? relationFor(context, view, source, []))
+          ? (shared.get(view) ?? relationFor(context, view, source, []))
           : relationFor(context, view, source, skipped)
       appended.set(view, await appendFold(connection, view, stage, events, source.through))
     }
@@ -78,31 +79,50 @@ async function foldTogether(
   }
 }
 
-/** Decodes a stream's events once where several folds read them; gives the relation's SQL by stream. */
+/** Views that read a stream's fields in the same way. */
+interface SharedRead {
+  readonly stream: StreamDef
+  readonly views: LiveView[]
+  readonly fields: Set<string>
+  folds: number
+}
+
+/** Decodes a stream's events once where several folds read them alike; gives the relation's SQL by view. */
 async function materialiseShared(
   context: TickContext,
   views: readonly LiveView[],
   source: TickSource,
-): Promise<Map<string, string>> {
-  const fields = new Map<string, Set<string>>()
-  const folds = new Map<string, number>()
+): Promise<Map<LiveView, string>> {
+  const reads = new Map<string, SharedRead>()
   for (const view of views) {
     const stage = soleStage(view.spec.plan)
-    const wanted = fields.get(stage.source.stream) ?? new Set()
-    for (const field of stage.source.fields) wanted.add(field)
-    fields.set(stage.source.stream, wanted)
-    folds.set(stage.source.stream, (folds.get(stage.source.stream) ?? 0) + partNames(stage).length)
+    const running = context.streams.get(stage.source.stream)
+    const stream = streamOf(context, view)
+    // A plan from before its stream changed reads in a way of its own.
+    const key = stream === running ? stream.name : JSON.stringify(stream)
+    const read = reads.get(key) ?? { stream, views: [], fields: new Set(), folds: 0 }
+    reads.set(key, read)
+    read.views.push(view)
+    for (const field of stage.source.fields) read.fields.add(field)
+    read.folds += partNames(stage).length
   }
-  const shared = new Map<string, string>()
-  for (const [name, wanted] of fields) {
-    if ((folds.get(name) ?? 0) < 2) continue
-    const stream = must(context.streams.get(name), `stream ${name} is known to the engine`)
-    const table = `tick_${shared.size}`
-    const relation = source.relation(stream, [...wanted], { system: false, skipped: [] })
+  const shared = new Map<LiveView, string>()
+  let tables = 0
+  for (const { stream, fields, views: readers, folds } of reads.values()) {
+    if (folds < 2) continue
+    const table = `tick_${tables++}`
+    const relation = source.relation(stream, [...fields], { system: false, skipped: [] })
     await run(context.connection, `CREATE OR REPLACE TEMP TABLE ${table} AS ${relation}`)
-    shared.set(name, `SELECT * FROM temp.${table}`)
+    for (const view of readers) shared.set(view, `SELECT * FROM temp.${table}`)
   }
   return shared
+}
+
+/** The view's stream, as its plan reads it. */
+function streamOf(context: TickContext, view: LiveView): StreamDef {
+  const { plan } = view.spec
+  const { stream } = soleStage(plan).source
+  return plannedStream(plan, must(context.streams.get(stream), `stream ${stream} is known to the engine`))
 }
 
 function relationFor(
@@ -112,11 +132,7 @@ function relationFor(
   skipped: readonly EventPosition[],
 ): string {
   const stage = soleStage(view.spec.plan)
-  const stream = must(
-    context.streams.get(stage.source.stream),
-    `stream ${stage.source.stream} is known to the engine`,
-  )
-  return source.relation(stream, stage.source.fields, { system: false, skipped })
+  return source.relation(streamOf(context, view), stage.source.fields, { system: false, skipped })
 }
 
 function skippedIn(view: LiveView, source: TickSource): EventPosition[] {
@@ -203,11 +219,7 @@ async function positions(
   view: LiveView,
   source: TickSource,
 ): Promise<StallInfo['position'][]> {
-  const stage = soleStage(view.spec.plan)
-  const stream = must(
-    context.streams.get(stage.source.stream),
-    `stream ${stage.source.stream} is known to the engine`,
-  )
+  const stream = streamOf(context, view)
   const relation = source.relation(stream, [], { system: true, skipped: skippedIn(view, source) })
   const rows = await queryRows(
     context.connection,
@@ -230,11 +242,7 @@ async function foldsUpTo(
   last: EventPosition,
 ): Promise<boolean> {
   const stage = soleStage(view.spec.plan)
-  const stream = must(
-    context.streams.get(stage.source.stream),
-    `stream ${stage.source.stream} is known to the engine`,
-  )
-  const relation = source.relation(stream, stage.source.fields, {
+  const relation = source.relation(streamOf(context, view), stage.source.fields, {
     system: true,
     skipped: skippedIn(view, source),
   })

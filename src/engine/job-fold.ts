@@ -11,6 +11,7 @@ import type { CommitRange } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { StagePlan } from '../plan/plan.ts'
+import { plannedStream } from '../plan/planned-stream.ts'
 import { foldQuery, partNames } from '../plan/queries.ts'
 import { assert, must } from '../std/assert.ts'
 import { queryRows, queryValue, run } from './duckdb.ts'
@@ -51,10 +52,11 @@ interface Fold {
 
 export async function runFoldJob(job: FoldJob, context: JobContext): Promise<JobResult> {
   const stage = soleStage(job.view.plan)
-  const stream = must(
+  const running = must(
     job.streams.find(({ name }) => name === stage.source.stream),
     `stream "${stage.source.stream}" is among the job's`,
   )
+  const stream = plannedStream(job.view.plan, running)
   const hotRange = splitRange(job.range, job.sources.lake).hot
   const hot = await hotFilesOf(job.sources.log, hotRange, context.tempDir)
   const fold: Fold = { job, context, stage, stream, hot }

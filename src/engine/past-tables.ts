@@ -13,6 +13,7 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import { splitRange } from '../lake/relation.ts'
 import { RefoldError } from '../model/errors.ts'
 import { quoteIdentifier } from '../model/schema.ts'
+import { plannedStream } from '../plan/planned-stream.ts'
 import { must } from '../std/assert.ts'
 import { systemClock } from '../std/clock.ts'
 import { sumFile } from '../std/file-sum.ts'
@@ -120,10 +121,11 @@ export class PastTables {
     for (const slice of state.slices) await this.#check(slice)
     const { lake, log } = request.sources
     const { stream: name } = soleStage(state.plan).source
-    const stream = must(
+    const running = must(
       state.stream ?? request.streams.find((candidate) => candidate.name === name),
       `stream "${name}" is among the request's`,
     )
+    const stream = plannedStream(state.plan, running)
     const copies = await mkdtemp(join(this.#scratchDir, 'state-'))
     try {
       const { hot } = splitRange({ from: state.border, to: state.cut }, lake)

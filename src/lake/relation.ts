@@ -11,9 +11,17 @@
  */
 
 import type { CommitRange } from '../model/cut.ts'
-import { type Field, quoteIdentifier, quoteLiteral, type StreamDef, sqlType } from '../model/schema.ts'
+import {
+  type Field,
+  namesOf,
+  quoteIdentifier,
+  quoteLiteral,
+  type ReadField,
+  type StreamDef,
+  sqlType,
+} from '../model/schema.ts'
 import { must } from '../std/assert.ts'
-import { typedField } from './default-values.ts'
+import { rawType, typedField } from './default-values.ts'
 import { needsText, textColumn } from './event-text.ts'
 import type { LakeFile, LakeManifest } from './types.ts'
 
@@ -58,10 +66,7 @@ export function hotRelation(
   const selected = selectFields(stream, fields)
   if (files.length === 0) return emptyRelation(selected, options)
   const value = quoteIdentifier(stream.name)
-  const columns = selected.map(
-    (field) =>
-      `${typedField(`${value}.${quoteIdentifier(field.name)}`, field, options)} AS ${quoteIdentifier(field.name)}`,
-  )
+  const columns = selected.map((field) => hotColumn(value, field, options))
   const system = options.system
     ? [
         'p AS _partition',
@@ -112,9 +117,7 @@ function textRelation(
   const structure = JSON.stringify({ ...eventColumns, [stream.name]: structOf(stream, fields) })
   const key = `,${JSON.stringify(stream.name)}:`
   const value = `line.${quoteIdentifier(stream.name)}`
-  const columns = fields.map(
-    (field) => `${value}.${quoteIdentifier(field.name)} AS ${quoteIdentifier(field.name)}`,
-  )
+  const columns = fields.map((field) => hotColumn(value, field, { defaults: false }))
   const start = `strpos(text, ${quoteLiteral(key)}) + ${[...key].length}`
   return (
     `SELECT ${[...columns, ''].join(', ')}line.p AS _partition, line.o AS _offset, line.c AS _commit, ` +
@@ -124,6 +127,12 @@ function textRelation(
     `FROM read_ndjson_objects(${fileList(files)}, maximum_object_size = ${LINE_BYTES_MAX})) ` +
     `WHERE ${[`${value} IS NOT NULL`, ...rangeConditions('line.c', range)].join(' AND ')}`
   )
+}
+
+/** A field of the struct that a line was decoded to. */
+function hotColumn(value: string, field: ReadField, options: RelationOptions): string {
+  const raws = namesOf(field).map((name) => `${value}.${quoteIdentifier(name)}`)
+  return `${typedField(raws, field, options)} AS ${quoteIdentifier(field.name)}`
 }
 
 /** Events of a stream in Parquet files of the lake; a field that a file does not have yet is missing in its events. */
@@ -219,7 +228,9 @@ function readLines(
 /** DuckDB decodes only the keys named here; a struct needs one at least. */
 function structOf(stream: StreamDef, selected: readonly Field[]): string {
   const fields = selected.length > 0 ? selected : stream.schema.fields.slice(0, 1)
-  return fields.length === 0 ? 'STRUCT("_" BOOLEAN)' : sqlType({ kind: 'object', fields })
+  return fields.length === 0
+    ? 'STRUCT("_" BOOLEAN)'
+    : rawType({ kind: 'object', fields: fields.map(asStored) })
 }
 
 function parquetRelation(
@@ -230,9 +241,11 @@ function parquetRelation(
 ): string {
   const present = new Set(files[0]?.fields)
   const columns = selected.map((field) => {
-    const type = sqlType(field.type)
-    const raw = present.has(field.name) ? quoteIdentifier(field.name) : 'NULL'
-    return `${typedField(`CAST(${raw} AS ${type})`, field, options)} AS ${quoteIdentifier(field.name)}`
+    const type = rawType(asStored(field).type)
+    const names = namesOf(field).filter((name) => present.has(name))
+    const raws = names.length === 0 ? ['NULL'] : names.map(quoteIdentifier)
+    const cast = raws.map((raw) => `CAST(${raw} AS ${type})`)
+    return `${typedField(cast, field, options)} AS ${quoteIdentifier(field.name)}`
   })
   const system = options.system ? systemColumns.map((column) => column.name) : []
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
@@ -240,6 +253,11 @@ function parquetRelation(
   const union = files.length > 1 ? ', union_by_name = true' : ''
   const paths = files.map((file) => file.path)
   return `SELECT ${selectList([...columns, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
+}
+
+/** Of the type that its values have where they are stored. */
+function asStored(field: ReadField): Field {
+  return field.wider === undefined ? field : { ...field, type: field.wider }
 }
 
 function emptyRelation(selected: readonly Field[], options: RelationOptions): string {

@@ -86,6 +86,16 @@ export interface Field {
   readonly aliases?: readonly string[]
 }
 
+/** A field as an older plan reads it: where its stream has widened it since, values may be of the wider type. */
+export interface ReadField extends Field {
+  readonly wider?: FieldType
+}
+
+/** All names of a field, its own first. */
+export function namesOf(field: Field): readonly string[] {
+  return field.aliases === undefined ? [field.name] : [field.name, ...field.aliases]
+}
+
 /**
  * What must fit when a schema changes while the log holds events. `backward`: every event in the log fits the new
  * schema. `forward`: every event that the new schema lets in fits the schemas before it. `full`: both. `none`: it is

@@ -16,6 +16,7 @@ import { Mistakes } from './mistakes.ts'
 import type { Column, ViewPlan } from './plan.ts'
 import { planFromLinks } from './plan-stage.ts'
 import { firstSentence, type PlannedLink, type PlanStream, type PlanTools, planLink } from './planned-link.ts'
+import { fieldsRead } from './planned-stream.ts'
 import { emptyPartQuery, finishQuery, mergedQuery, mergeQuery, partNames } from './queries.ts'
 import type { Source } from './resolve-names.ts'
 import { type Link, type SelectChain, selectChain } from './select-chain.ts'
@@ -85,6 +86,7 @@ async function plan(
     streams: [chain.stream.name],
     columns: links.at(-1)!.outputs,
     ...staged,
+    reads: fieldsRead(staged, [chain.stream]),
   }
   await checkFinish(made, syntax, mistakes)
   return { printedSql, plan: freeze(made) }

@@ -9,6 +9,8 @@
  * A view of today has one stage. `stages` is a graph all the same: a later stage names an earlier one as its source.
  */
 
+import type { Field } from '../model/schema.ts'
+
 export interface Column {
   readonly name: string
   /** DuckDB's type name, as DESCRIBE prints it. */
@@ -21,6 +23,8 @@ export interface ViewPlan {
   /** The SQL as the user wrote it. */
   readonly sql: string
   readonly streams: readonly string[]
+  /** The fields that it reads as they were when it was planned; left out by plans of earlier releases. */
+  readonly reads?: readonly { readonly stream: string; readonly fields: readonly Field[] }[]
   /** What readers see, with the types that the original SQL has. */
   readonly columns: readonly Column[]
   readonly stages: readonly StagePlan[]

@@ -35,7 +35,9 @@ export type TransactionKind =
   | 'publish-base'
   | 'record-skipped'
   | 'record-cut'
+  | 'thin-reports'
   | 'record-audit'
+  | 'record-checks'
   | 'set-meta'
 
 /** Places where a test may stop the process: before the first statement, before and after the commit. */

@@ -1,9 +1,6 @@
 /**
  * The worker thread in which a project file is imported and lowered; it sends back plain data and ends. State: the
  * module hooks of this thread, the list of files that were loaded and which of them imports which.
- *
- * Imports of 'refold' always mean this copy of it, so that project and engine agree; 'zod' means the project's own
- * where it has one. Both then work in a folder without `node_modules`.
  */
 
 import { createHash } from 'node:crypto'
@@ -15,14 +12,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { RefoldError, toErrorBody } from '../model/errors.ts'
 import { importMistake } from './import-mistake.ts'
 import type { LoadAnswer } from './load.ts'
+import { ownRoot, resolveProjectModule } from './project-modules.ts'
 import { resolveProject } from './resolve-project.ts'
 
-const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-const ownModules: Readonly<Record<string, string>> = {
-  refold: new URL(`../index.${extension}`, import.meta.url).href,
-  'refold/testing': new URL(`../testing.${extension}`, import.meta.url).href,
-}
-const ownRoot = new URL('../', import.meta.url).href
 const files = new Set<string>()
 /** File → files of the project that it imports. */
 const imports = new Map<string, Set<string>>()
@@ -87,16 +79,9 @@ function noteImport(parent: string | undefined, url: string): void {
 function hookModules(): void {
   registerHooks({
     resolve(specifier, context, next) {
-      const own = Object.hasOwn(ownModules, specifier) ? ownModules[specifier] : undefined
-      if (own !== undefined) return { url: own, shortCircuit: true }
-      try {
-        const resolved = withFormat(next(specifier, context))
-        noteImport(context.parentURL, resolved.url)
-        return resolved
-      } catch (error) {
-        if (!/^zod(\/|$)/.test(specifier)) throw error
-        return next(specifier, { ...context, parentURL: import.meta.url })
-      }
+      const resolved = resolveProjectModule(specifier, context, next)
+      if (resolved.shortCircuit !== true) noteImport(context.parentURL, resolved.url)
+      return resolved
     },
     load(url, context, next) {
       if (url.startsWith('file:') && !url.startsWith(ownRoot) && !url.includes('/node_modules/')) {
@@ -105,13 +90,4 @@ function hookModules(): void {
       return next(url, context)
     },
   })
-}
-
-/** A project's TypeScript is ESM, also where no package.json says so. */
-function withFormat<Resolved extends { url: string; format?: string | null | undefined }>(
-  resolved: Resolved,
-): Resolved {
-  const isOwn = resolved.url.startsWith(ownRoot) || resolved.url.includes('/node_modules/')
-  if (isOwn || !/\.ts$/.test(resolved.url)) return resolved
-  return { ...resolved, format: 'module-typescript' }
 }

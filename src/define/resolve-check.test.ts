@@ -39,7 +39,7 @@ async function mistakes(check: string): Promise<string[]> {
 test('checks become plain data', async () => {
   const { folder, loaded } = await load([
     `check('none', { sql: 'SELECT * FROM daily', every: '15m' })`,
-    `check('bill', { sql: 'SELECT 1 AS n', truth: { file: 'truth/b.JSONL.gz' }, tolerance: { n: { absolute: 0.01 } } })`,
+    `check('bill', { sql: 'SELECT 1 AS n', truth: { file: 'truth/b.JSONL.gz' }, tolerance: { n: { absolute: 1.5e-7, relative: 1e2 } } })`,
     `check('call', { sql: 'SELECT 1 AS n', truth: async () => [], key: ['n'], timeout: '2m', every: 1000, cutover: false })`,
     `check('few', { view: 'DAILY', changed: { share: 0.01 } })`,
     `check('some', { view: 'daily', rows: { min: 0, max: 5 } })`,
@@ -62,7 +62,7 @@ test('checks become plain data', async () => {
         rule: {
           ...{ kind: 'truth', ...sql(7, 25, 'SELECT 1 AS n'), key: [] },
           truth: { kind: 'file', path: path.join(folder, 'truth/b.JSONL.gz'), format: 'json' },
-          tolerance: { n: { absolute: '0.01', relative: '0' } },
+          tolerance: { n: { absolute: '0.00000015', relative: '100' } },
         },
       },
       {

@@ -297,10 +297,23 @@ function resolveRuns(
   }
 }
 
-/** A number from 0 on as the text that a person would write; floats by their shortest text. */
+/** A number from 0 on as plain decimal text; floats by their shortest text. */
 function decimalText(value: unknown): string | undefined {
   const text = typeof value === 'number' ? String(value) : value
-  return typeof text === 'string' && /^\d{1,40}(\.\d{1,40})?(e-?\d{1,2})?$/i.test(text) ? text : undefined
+  const match =
+    typeof text === 'string' ? /^(\d{1,40})(?:\.(\d{1,40}))?(?:e([+-]?\d{1,2}))?$/i.exec(text) : null
+  if (match === null) return undefined
+  const [, whole = '', fraction = '', exponent = '0'] = match
+  const point = whole.length + Number(exponent)
+  const digits = (whole + fraction).padStart(whole.length + fraction.length + Math.max(0, -point), '0')
+  const split = Math.max(0, point)
+  const before = digits
+    .slice(0, split)
+    .padEnd(split, '0')
+    .replace(/^0+(?=\d)/, '')
+  const after = digits.slice(split)
+  const plain = after === '' ? before : `${before || '0'}.${after}`
+  return /^\d{1,40}(\.\d{1,40})?$/.test(plain) ? plain : undefined
 }
 
 function nearestHint(name: string, known: readonly string[]): string {

@@ -1,7 +1,7 @@
 /**
  * The fast way through an event: one scan over the source text, value by value, without parsing it into objects.
  * Where the text already is canonical, it is the answer. It gives up (undefined) on escapes, repeated keys,
- * unusual white space or numerals, untyped JSON, and on everything that is wrong; the general way then
+ * unusual white space or numerals, former names of fields, untyped JSON, and on everything that is wrong; the general way then
  * decides. So it is right as long as it only accepts what the general way accepts, with the same result.
  *
  * State: for each object type the positions of the event being scanned.
@@ -46,6 +46,8 @@ interface ScannedField {
 
 class ObjectScan {
   readonly #fields: readonly ScannedField[]
+  /** Former names, in quotes. */
+  readonly #aliases: readonly string[]
   readonly #requiredCount: number
   readonly #timeIndex: number
   /** Where each value starts and ends, for those whose `seen` is the current pass. */
@@ -58,6 +60,7 @@ class ObjectScan {
 
   constructor(type: ObjectType, timeIndex = -1) {
     this.#fields = type.fields.map(scannedField)
+    this.#aliases = type.fields.flatMap((field) => (field.aliases ?? []).map((name) => JSON.stringify(name)))
     this.#requiredCount = this.#fields.filter((field) => field.required).length
     this.#timeIndex = timeIndex
     this.#starts = this.#fields.map(() => 0)
@@ -99,6 +102,7 @@ class ObjectScan {
         if (index < last) inPlace = false
       }
       if (index < 0) {
+        if (this.#aliases.some((token) => text.startsWith(token, position))) return -1
         inPlace = false
         const end = skipUnknown(text, position)
         if (end < 0) return -1

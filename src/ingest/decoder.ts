@@ -63,8 +63,8 @@ function compileGeneral(stream: StreamDef): (value: unknown) => DecodedEvent | R
     let key = keyDefault
     let timeUs: number | undefined
     for (let index = 0; index < fields.length; index++) {
-      const { name, prefix, inherited, write } = fields[index]!
-      const found = inherited && !Object.hasOwn(event, name) ? undefined : event[name]
+      const { name, prefix, find, write } = fields[index]!
+      const found = find(event)
       const text = write(found)
       if (text === undefined) return refusedField(fault(), name)
       if (text === '') continue

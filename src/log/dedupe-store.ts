@@ -9,7 +9,7 @@
 import { join } from 'node:path'
 import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
-import type { StreamDef } from '../model/schema.ts'
+import { namesOf, type StreamDef } from '../model/schema.ts'
 import { type FileHandle, type Files, writeAll } from '../std/files.ts'
 import { hashBytes64, hashKey, hashText128, seedCheck } from '../std/hash.ts'
 import { Serial } from '../std/serial.ts'
@@ -198,8 +198,7 @@ export class DedupeStore {
       const line = decodeBodyLine(text, header.timeMs)
       const known = line.kind === 'event' ? this.window(line.event.stream) : undefined
       if (line.kind !== 'event' || known === undefined) continue
-      const { idField } = known
-      const id = line.id ?? (idField === undefined ? undefined : eventId(line.event.json, idField))
+      const id = line.id ?? eventId(line.event.json, ...idNames(this.#defs.get(known.stream)))
       if (id === undefined) continue
       const words = found.get(known) ?? []
       words.push(...this.#entry(known, id, line.event.json, header.timeMs))
@@ -330,6 +329,13 @@ export class DedupeStore {
     sidecar.bytes = 0
     sidecar.next = sidecar.starts
   }
+}
+
+/** Names under which events of the stream may have their id. */
+function idNames(stream: StreamDef | undefined): readonly string[] {
+  if (stream?.id === undefined) return []
+  const field = stream.schema.fields.find(({ name }) => name === stream.id)
+  return field === undefined ? [stream.id] : namesOf(field)
 }
 
 function corruptSidecar(path: string, byte: number): RefoldError {

@@ -3,10 +3,15 @@
  * Needed only for the commits that no sidecar covers, after a crash. Pure.
  */
 
-/** A string's value, else the JSON text as it stands there; undefined where the field is missing or null. */
-export function eventId(json: string, field: string): string | undefined {
-  const value = (JSON.parse(json) as Record<string, unknown>)[field]
-  if (value === undefined || value === null) return undefined
+/**
+ * A string's value, else the JSON text as it stands there; undefined where the field is missing or null. `names` are
+ * all that the field has had.
+ */
+export function eventId(json: string, ...names: readonly string[]): string | undefined {
+  const event = JSON.parse(json) as Record<string, unknown>
+  const field = names.find((name) => event[name] !== undefined && event[name] !== null)
+  if (field === undefined) return undefined
+  const value = event[field]
   if (typeof value === 'string') return value
   return sourceText(json, field)
 }

@@ -59,6 +59,12 @@ export const eventErrors = {
     'The value of a field is not one of those that the schema allows.',
     'Send one of the allowed values, or add the value to the schema.',
   ),
+  EVENT_FIELD_TWICE: row(
+    422,
+    false,
+    'A field that was renamed is in the event under two of its names, with different values.',
+    'Send it under its new name alone, or the same value under both.',
+  ),
   EVENT_FIELD_TEXT: row(
     422,
     false,

@@ -3,7 +3,8 @@
  * once; state: the fault slot that the closures of one writer share, written only when a value is refused.
  *
  * Canonical: keys of objects in schema order, of maps and of untyped JSON in code unit order; unknown keys dropped;
- * missing keys left out, defaults too; numbers, timestamps and UUIDs in the form of `value-number.ts`,
+ * missing keys left out, defaults too; a field that came under a former
+ * name has its own; numbers, timestamps and UUIDs in the form of `value-number.ts`,
  * `value-time.ts` and lower case; no white space. Writing the parsed text again gives the same text.
  */
 
@@ -128,9 +129,8 @@ function objectWriter(type: ObjectType, slot: FaultSlot): WriteText {
   return (value) => {
     if (!isObject(value)) return refuseType(slot, value, 'an object')
     let out = ''
-    for (const { name, prefix, inherited, write } of fields) {
-      const found = inherited && !Object.hasOwn(value, name) ? undefined : value[name]
-      const text = write(found)
+    for (const { name, prefix, find, write } of fields) {
+      const text = write(find(value))
       if (text === undefined) return within(slot, name)
       if (text !== '') out += out === '' ? prefix + text : `,${prefix}${text}`
     }
@@ -143,8 +143,8 @@ export interface CompiledField {
   readonly name: string
   /** The key with its colon. */
   readonly prefix: string
-  /** Whether every object has a property of this name from its prototype. */
-  readonly inherited: boolean
+  /** The value in an object, under whichever of its names it has; undefined where it is missing. */
+  readonly find: (object: Readonly<Record<string, unknown>>) => unknown
   /** Gives '' for a key that is rightly missing. */
   readonly write: WriteText
 }
@@ -152,18 +152,43 @@ export interface CompiledField {
 function compileField(field: Field, slot: FaultSlot): CompiledField {
   const { name, nullable } = field
   const mayMiss = field.optional || field.defaultValue !== undefined
-  const write = writerOf(field.type, slot)
-  return {
-    name,
-    prefix: `${JSON.stringify(name)}:`,
-    inherited: name in Object.prototype,
-    write: (value) => {
-      if (value === undefined) {
-        return mayMiss ? '' : refuse(slot, 'EVENT_FIELD_MISSING', 'is missing')
-      }
-      return value === null ? writeNull(nullable, slot) : write(value)
-    },
+  const writeValue = writerOf(field.type, slot)
+  const write: WriteText = (value) => {
+    if (value === undefined) {
+      return mayMiss ? '' : refuse(slot, 'EVENT_FIELD_MISSING', 'is missing')
+    }
+    if (value === twoValues) {
+      return refuse(slot, 'EVENT_FIELD_TWICE', 'is there under two of its names, with different values')
+    }
+    return value === null ? writeNull(nullable, slot) : writeValue(value)
   }
+  return { name, prefix: `${JSON.stringify(name)}:`, find: finder(field, write), write }
+}
+
+/** Stands for the values of a field that an object has under several names, where they differ. */
+const twoValues = Symbol('two values')
+
+function finder(field: Field, write: WriteText): CompiledField['find'] {
+  const { name, aliases } = field
+  const own = ownFinder(name)
+  if (aliases === undefined) return own
+  const finders = aliases.map(ownFinder)
+  return (object) => {
+    let found = own(object)
+    for (const find of finders) {
+      const other = find(object)
+      if (other === undefined) continue
+      if (found === undefined) found = other
+      else if (write(found) !== write(other)) return twoValues
+    }
+    return found
+  }
+}
+
+/** Every object has some names from its prototype. */
+function ownFinder(name: string): CompiledField['find'] {
+  if (name in Object.prototype) return (object) => (Object.hasOwn(object, name) ? object[name] : undefined)
+  return (object) => object[name]
 }
 
 function mapWriter(type: Extract<FieldType, { kind: 'map' }>, slot: FaultSlot): WriteText {

@@ -70,6 +70,24 @@ export function recordAudit(catalog: Catalog, what: string, details: JsonValue):
       catalog.clock.nowMs(),
       what,
       JSON.stringify(details),
+/** View → every version that ever answered for it. */
+export function everLive(catalog: Catalog): ReadonlyMap<string, ReadonlySet<VersionId>> {
+  const live = new Map<string, Set<VersionId>>()
+  const add = (view: string, version: VersionId) => {
+    const known = live.get(view)
+    if (known === undefined) live.set(view, new Set([version]))
+    else known.add(version)
+  }
+  for (const row of catalog.all('SELECT versions FROM version_sets')) {
+    const versions = JSON.parse(String(row.versions)) as CutEntry['versions']
+    for (const [view, version] of Object.entries(versions)) add(view, version)
+  }
+  for (const row of catalog.all('SELECT view, version FROM pointers')) {
+    add(String(row.view), String(row.version))
+  }
+  return live
+}
+
     )
   })
 }

@@ -72,15 +72,52 @@ export function publishLake(catalog: Catalog, publication: LakePublication): voi
   })
 }
 
+/** The cut up to which the lake has the events. */
+export function lakeThrough(catalog: Catalog): CommitSeq {
+  return Number(catalog.get('SELECT through_cut FROM lake')?.through_cut ?? 0)
+}
+
 export function lakeManifest(catalog: Catalog): {
   readonly through: CommitSeq
   readonly files: readonly LakeFileRow[]
 } {
-  const through = Number(catalog.get('SELECT through_cut FROM lake')?.through_cut ?? 0)
+  const through = lakeThrough(catalog)
   const files = catalog
     .all('SELECT * FROM lake_files ORDER BY stream, from_cut')
     .map((row) => toFile(catalog, row))
   return { through, files }
+}
+
+/** As a part of the caller's transaction: takes files off the manifest, and remembers to delete them. */
+export function unlistFiles(catalog: Catalog, files: readonly LakeFileRow[]): void {
+  for (const { path } of files) {
+    const changed = catalog.run('DELETE FROM lake_files WHERE path = ?', stored(catalog, path))
+    assert(changed === 1, `lake file "${path}" is listed`)
+    catalog.run('INSERT INTO lake_leftovers (path) VALUES (?)', stored(catalog, path))
+  }
+}
+
+/** Files that are no longer listed and not yet deleted: readers may still have them open. */
+export function lakeLeftovers(catalog: Catalog): readonly string[] {
+  return catalog
+    .all('SELECT path FROM lake_leftovers ORDER BY path')
+    .map((row) => join(catalog.folder, String(row.path)))
+}
+
+export function forgetLeftovers(catalog: Catalog, paths: readonly string[]): void {
+  catalog.transaction('publish-lake', () => {
+    for (const path of paths) catalog.run('DELETE FROM lake_leftovers WHERE path = ?', stored(catalog, path))
+  })
+}
+
+/** Puts one file in the place of adjacent ones that hold the same events. */
+export function replaceFiles(catalog: Catalog, replaced: readonly LakeFileRow[], merged: LakeFileRow): void {
+  catalog.transaction('merge-lake', () => {
+    const rows = replaced.reduce((sum, file) => sum + file.rows, 0)
+    assert(rows === merged.rows, `merged lake file "${merged.path}" holds ${rows} events`)
+    unlistFiles(catalog, replaced)
+    insertFile(catalog, merged, catalog.clock.nowMs())
+  })
 }
 
 /** Sealed dead letters, oldest first. */
@@ -97,7 +134,7 @@ function insertFile(catalog: Catalog, file: LakeFileRow, now: number): void {
     `INSERT INTO lake_files
        (path, stream, from_cut, to_cut, rows, bytes, checksum, offsets, fields, published_ms, times)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    isAbsolute(file.path) ? relative(catalog.folder, file.path) : file.path,
+    stored(catalog, file.path),
     file.stream,
     file.from,
     file.to,
@@ -124,6 +161,10 @@ function insertDeadLetter(catalog: Catalog, letter: DeadLetterRow): void {
     letter.place,
     letter.raw,
   )
+}
+
+function stored(catalog: Catalog, path: string): string {
+  return isAbsolute(path) ? relative(catalog.folder, path) : path
 }
 
 function toFile(catalog: Catalog, row: SqlRow): LakeFileRow {

@@ -155,6 +155,8 @@ export const migrations: readonly string[] = [
   ) STRICT;
   -- First and last ingest time, and event time where the stream has one, as JSON; unknown for older files.
   ALTER TABLE lake_files ADD COLUMN times TEXT;
+  -- Files that were trimmed or merged into others and are deleted once nobody reads them.
+  CREATE TABLE lake_leftovers (path TEXT PRIMARY KEY) STRICT;
 
   -- Every cut that an answer showed, with the moment from which it did, several to a row: [[us after from_us, cut, version_set], ...].
   CREATE TABLE reports (

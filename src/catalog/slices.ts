@@ -126,11 +126,20 @@ export function allSlices(catalog: Catalog): readonly SliceRow[] {
     .map((row) => toSlice(catalog, row))
 }
 
-/** Forgets all slices of a version and gives them back, so that their files can be deleted. */
+/**
+ * Forgets the slices of a version and gives them back, so that their files can be deleted. Bases stay, superseded:
+ * nothing else can say what the version was before events were trimmed.
+ */
 export function dropSlices(catalog: Catalog, view: string, version: VersionId): readonly SliceRow[] {
   return catalog.transaction('drop-slices', () => {
-    const dropped = pastSlicesOf(catalog, view, version)
-    catalog.run('DELETE FROM slices WHERE view = ? AND version = ?', view, version)
+    const dropped = pastSlicesOf(catalog, view, version).filter(({ base }) => !base)
+    catalog.run('DELETE FROM slices WHERE view = ? AND version = ? AND base = 0', view, version)
+    catalog.run(
+      'UPDATE slices SET superseded_ms = ? WHERE view = ? AND version = ? AND superseded_ms IS NULL',
+      catalog.clock.nowMs(),
+      view,
+      version,
+    )
     catalog.run('UPDATE versions SET sealed_cut = start_cut WHERE view = ? AND version = ?', view, version)
     return dropped
   })

@@ -6,11 +6,12 @@
  * instead of a number that lacks them.
  */
 
-import type { CommitSeq, Offset } from '../model/cut.ts'
+import type { CommitSeq, Offset, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { assert } from '../std/assert.ts'
+import { releaseBases } from './bases.ts'
 import { appendCut } from './journal.ts'
-import { type LakeFileRow, lakeManifest } from './lake.ts'
+import { type LakeFileRow, lakeManifest, unlistFiles } from './lake.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
 
 export interface TrimRow {
@@ -48,6 +49,27 @@ export function trimmedBeyond(
     .sort((a, b) => b.cut - a.cut)[0]
 }
 
+/**
+ * Trimmed streams that an SQL text may name, so that an answer over them says where they begin. A text test: a stream
+ * too many only costs its line.
+ */
+export function trimmedIn(catalog: Catalog, sql: string): Readonly<Record<string, TrimNote>> {
+  const words = sql.toLowerCase()
+  return Object.fromEntries(
+    trims(catalog)
+      .filter(({ stream }) => words.includes(stream.toLowerCase()))
+      .map(({ stream, cut, events, untilMs }) => [stream, { cut, events, until: isoTime(untilMs) }]),
+  )
+}
+
+/** What an answer over a trimmed stream says of it. */
+export interface TrimNote {
+  readonly cut: CommitSeq
+  readonly events: number
+  /** Ingest time of the last event that is gone. */
+  readonly until: string | null
+}
+
 /** `what` is who needs the events: `version "…" of view "…"`. */
 export function historyTrimmed(what: string, trim: TrimRow): RefoldError {
   const { stream, cut, events, untilMs, timeMs } = trim
@@ -60,7 +82,7 @@ export function historyTrimmed(what: string, trim: TrimRow): RefoldError {
         stream,
         cut,
         events,
-        until: untilMs === null ? null : new Date(untilMs).toISOString(),
+        until: isoTime(untilMs),
         trimmedAt: new Date(timeMs).toISOString(),
       },
     },
@@ -71,15 +93,16 @@ export interface Trim {
   readonly stream: string
   readonly cut: CommitSeq
   readonly reason: string
-}
-
-/** The files of a stream that lie wholly at or before a cut; none may reach across it. */
-export function filesUpTo(catalog: Catalog, stream: string, cut: CommitSeq): readonly LakeFileRow[] {
-  return lakeManifest(catalog).files.filter((file) => file.stream === stream && file.to <= cut)
+  /** Versions whose state at the cut is a base, each with the slices of it; their older bases are let go. */
+  readonly bases: readonly {
+    readonly view: string
+    readonly version: VersionId
+    readonly paths: readonly string[]
+  }[]
 }
 
 /** Takes the files of a stream up to the cut off the manifest and remembers the trim; answers the files. */
-export function recordTrim(catalog: Catalog, { stream, cut, reason }: Trim): readonly LakeFileRow[] {
+export function recordTrim(catalog: Catalog, { stream, cut, reason, bases }: Trim): readonly LakeFileRow[] {
   const now = catalog.clock.nowMs()
   return catalog.transaction('trim-lake', () => {
     const { through, files } = lakeManifest(catalog)
@@ -91,9 +114,8 @@ export function recordTrim(catalog: Catalog, { stream, cut, reason }: Trim): rea
       `cut ${cut} is a border of the lake files of stream "${stream}"`,
     )
     const gone = own.filter((file) => file.to <= cut)
-    for (const file of gone) {
-      catalog.run('DELETE FROM lake_files WHERE stream = ? AND from_cut = ?', stream, file.from)
-    }
+    unlistFiles(catalog, gone)
+    for (const { view, version, paths } of bases) releaseBases(catalog, view, version, new Set(paths))
     const events = (before?.events ?? 0) + gone.reduce((sum, file) => sum + file.rows, 0)
     const offsets = gone.at(-1)?.offsets.map(({ to }) => to) ?? before?.offsets ?? []
     const untilMs = gone.at(-1)?.times?.ingested[1] ?? before?.untilMs ?? null
@@ -109,7 +131,11 @@ export function recordTrim(catalog: Catalog, { stream, cut, reason }: Trim): rea
       JSON.stringify(offsets),
       untilMs,
     )
-    const details = { stream, cut, events: events - (before?.events ?? 0), files: gone.length, reason }
+    const promoted = bases.map(({ view, version }) => ({ view, version }))
+    const details = {
+      ...{ stream, cut, events: events - (before?.events ?? 0), files: gone.length, reason },
+      bases: promoted,
+    }
     catalog.run(
       'INSERT INTO audit (time_ms, what, details) VALUES (?, ?, ?)',
       now,
@@ -119,6 +145,10 @@ export function recordTrim(catalog: Catalog, { stream, cut, reason }: Trim): rea
     appendCut(catalog, through, 'trim')
     return gone
   })
+}
+
+function isoTime(timeMs: number | null): string | null {
+  return timeMs === null ? null : new Date(timeMs).toISOString()
 }
 
 function toTrim(row: SqlRow): TrimRow {

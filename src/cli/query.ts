@@ -120,6 +120,7 @@ export interface QueryAnswer {
   readonly versions?: Readonly<Record<string, string>>
   readonly lagMs: number
   readonly stalled?: Readonly<Record<string, ExactJson>>
+  readonly trimmed?: Readonly<Record<string, { cut: number; events: number; until: string | null }>>
   readonly columns: readonly Column[]
   readonly rows: readonly TableRow[]
   readonly truncated: boolean
@@ -137,6 +138,11 @@ async function printAnswer(cli: Cli, text: string, options: QueryOptions): Promi
     formatTable(answer.columns, answer.rows, { style: terminal.dataStyle, width: terminal.dataWidth() }),
   )
   for (const line of footer(answer)) terminal.talk(terminal.talkStyle.dim(line))
+  for (const [stream, trim] of Object.entries(answer.trimmed ?? {})) {
+    const until = trim.until === null ? '' : `, of ${trim.until} and before,`
+    const words = `stream "${stream}" begins after cut ${trim.cut}: ${trim.events} events${until} were trimmed`
+    terminal.talk(terminal.talkStyle.yellow(words))
+  }
   for (const [view, stall] of Object.entries(answer.stalled ?? {})) {
     const message = (stall as { message?: string } | null)?.message ?? ''
     terminal.talk(

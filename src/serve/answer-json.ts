@@ -22,11 +22,12 @@ export function viewAnswerJson(view: string, answer: Rows & AnswerMeta): string 
 }
 
 export function sqlAnswerJson(answer: Rows & AnswerMeta): string {
-  const { cut, lagMs, columns, json, truncated, stalled } = answer
+  const { cut, at, lagMs, columns, json, truncated, stalled, trimmed } = answer
   return (
     `{"cut":${cut},"versions":${JSON.stringify(answer.versions)},` +
     `"watermarks":${JSON.stringify(answer.watermarks)},"lagMs":${lagMs},` +
     `${Object.keys(stalled).length === 0 ? '' : `"stalled":${JSON.stringify(stalled)},`}` +
+    `${trimmed === undefined ? '' : `"trimmed":${JSON.stringify(trimmed)},`}` +
     `"columns":${JSON.stringify(columns)},"rows":${json},"truncated":${truncated}}`
   )
 }

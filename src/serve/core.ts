@@ -3,12 +3,16 @@
  * calls of it and answers into bytes. Every method may throw a `RefoldError`; nothing else reaches a user.
  */
 
+import type { TrimNote } from '../catalog/trims.ts'
 import type { DeployPlan } from '../deploy/types.ts'
 import type { Delta, ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
 import type { AppendRequest, AppendResult, LogEvent } from '../log/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { JsonValue, StreamDef } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
+import type { CoreChecks } from './core-checks.ts'
+import type { CoreCompare } from './core-compare.ts'
+import type { CoreLake } from './core-lake.ts'
 
 /** What every answer carries beside its rows. */
 export interface AnswerMeta {
@@ -21,6 +25,8 @@ export interface AnswerMeta {
   readonly stalled: ReadStamp['stalled']
 }
 
+  /** Streams that the SQL may have read and whose older events were trimmed; left out where there is none. */
+  readonly trimmed?: Readonly<Record<string, TrimNote>>
 export interface ReadOptions {
   /** Wait until the answer includes this cut. */
   readonly after?: CommitSeq
@@ -84,6 +90,9 @@ export interface Metric {
   readonly name: string
   readonly help: string
   readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly lake: CoreLake
+  readonly checks: CoreChecks
+  readonly compare: CoreCompare
   readonly samples: readonly {
     readonly labels: Readonly<Record<string, string>>
     readonly value: number

@@ -18,6 +18,9 @@ import { type FullHttpSettings, fullHttpSettings, type HttpSettings } from './ht
 import { openApiRoutes } from './openapi.ts'
 import { createRequestGuard } from './request-guard.ts'
 import { pathMatches, type Route, type RouteContext } from './route.ts'
+import { checkRoutes } from './routes-checks.ts'
+import { compareRoutes } from './routes-compare.ts'
+import { lakeRoutes } from './routes-lake.ts'
 import { planRoutes } from './routes-plan.ts'
 import { sqlRoutes } from './routes-sql.ts'
 import { streamRoutes } from './routes-streams.ts'
@@ -49,6 +52,8 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...sqlRoutes(context),
     ...planRoutes(context),
     ...systemRoutes(context, meters),
+    ...lakeRoutes(context),
+    ...checkRoutes(context),
   ]
   const routes = [...described, ...openApiRoutes(described)]
   const app = createApp()

@@ -203,7 +203,7 @@ function logPoint(query: QueryParameters, name: string, partition: number | unde
 }
 
 /** A date, or a date and time; without a zone it is UTC. */
-function isoTime(text: string): number | undefined {
+export function isoTime(text: string): number | undefined {
   const parts = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-]\d\d:\d\d)?)?$/i.exec(
     text,
   )

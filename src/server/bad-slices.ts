@@ -4,13 +4,17 @@
  */
 
 import { existsSync } from 'node:fs'
+import { recordAudit } from '../catalog/journal.ts'
 import { slicesOf } from '../catalog/slices.ts'
-import { readVersion } from '../catalog/versions.ts'
+import { trimmedBeyond } from '../catalog/trims.ts'
+import { readVersion, tickingStates } from '../catalog/versions.ts'
 import type { SliceInfo } from '../engine/engine.ts'
 import type { CommitRange } from '../model/cut.ts'
+import { RefoldError } from '../model/errors.ts'
 import type { ServerContext } from './context.ts'
 import { setAside } from './data-folder.ts'
 import { engineViewOf } from './engine-spec.ts'
+import { healTrimmed } from './lake/heal-trimmed.ts'
 import { publishStagedSlices } from './publish-slices.ts'
 import { slicesByRange } from './slices-by-range.ts'
 
@@ -32,12 +36,27 @@ export async function refoldBadSlices(context: ServerContext, bad: readonly Slic
         break
       } catch (error) {
         if (context.closing()) return
+        if (error instanceof RefoldError && error.code === 'BASE_CORRUPT') {
+          giveUp(context, entry, error)
+          break
+        }
         const reason = error instanceof Error ? error.message : String(error)
         context.logger.error('folding a damaged slice again failed', { view: entry.view, reason })
         await context.supervisor.until(() => false, context.clock.monotonicMs() + RETRY_MS)
       }
     }
   }
+}
+
+/** Its readers are told what has to come back from a backup; a restart looks again. */
+function giveUp(
+  { lostBases, logger, catalog }: ServerContext,
+  { view, version }: { readonly view: string; readonly version: string },
+  error: RefoldError,
+): void {
+  lostBases.set(`${view}@${version}`, error)
+  logger.error('a base is damaged', { view, reason: error.message })
+  recordAudit(catalog, 'base damaged', { view, version, reason: error.message })
 }
 
 async function heal(
@@ -47,13 +66,16 @@ async function heal(
   bad: readonly SliceInfo[],
 ): Promise<void> {
   const { catalog, folder, supervisor, pins, logger } = context
-  for (const slice of bad) {
+  const known = readVersion(catalog, view, version)
+  const trim = known === undefined ? undefined : trimmedBeyond(catalog, known.plan.streams, known.start)
+  if (known !== undefined && trim !== undefined) await healTrimmed(context, known, trim, bad)
+  for (const slice of trim === undefined ? bad : []) {
     if (!existsSync(slice.path)) continue
     const kept = setAside(folder.lostAndFound, slice.path)
     logger.warn('damaged slice set aside; its range is folded again', { view, kept })
   }
   const damaged = new Set(bad.map((slice) => slice.path))
-  for (const slices of slicesByRange(slicesOf(catalog, view, version))) {
+  for (const slices of trim === undefined ? slicesByRange(slicesOf(catalog, view, version)) : []) {
     const [first] = slices
     if (first === undefined || !slices.some((slice) => damaged.has(slice.path))) continue
     await foldAgain(context, slices, { from: first.from, to: first.to })

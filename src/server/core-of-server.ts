@@ -12,6 +12,7 @@ import { planDeploy } from './deploys/plan-deploy.ts'
 import { refusingProject } from './deploys/refused-project.ts'
 import { explainView } from './explain.ts'
 import { logEvents } from './log-events.ts'
+import { createLakeCore } from './lake/lake-core.ts'
 import { serverMetrics } from './metrics.ts'
 import { serverStatus } from './status.ts'
 
@@ -35,6 +36,9 @@ export function createCore(parts: CoreParts): Core {
     explain: async (view) => explainView(context, view),
     plan: (sent) => refusingProject(() => planDeploy(context, receivedProject(sent, parts.project()))),
     status: async () => serverStatus(parts),
+    lake: createLakeCore(context, parts.trimming),
+    checks: parts.checks,
+    compare: createCompareCore(parts),
     probe: () => answers.probe(),
     metrics: async () => serverMetrics(parts),
   }

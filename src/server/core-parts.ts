@@ -6,6 +6,7 @@ import type { EngineMeters } from './engine-meters.ts'
 import type { Sealing } from './sealing.ts'
 import type { ViewVersions } from './view-versions.ts'
 
+import type { LakeTrimming } from './lake/trimming.ts'
 export interface CoreParts {
   readonly context: ServerContext
   readonly project: () => ProjectDef
@@ -13,3 +14,5 @@ export interface CoreParts {
   readonly sealing: Sealing
   readonly meters: EngineMeters
 }
+  readonly trimming: LakeTrimming
+  readonly checks: Checks

@@ -19,4 +19,32 @@ export const serverCrashPoints = [
   'version.let-go',
 ] as const
 
-export type ServerCrashPoint = (typeof serverCrashPoints)[number]
+/** Of a deploy that is carried out, taken back, and whose old versions go when their time is over. */
+export const deployCrashPoints = [
+  'deploy.recorded',
+  'deploy.building',
+  'deploy.built',
+  'deploy.added',
+  'deploy.shadow',
+  'deploy.proved',
+  'deploy.verified',
+  'deploy.moved',
+  'deploy.live',
+  'rollback.moved',
+  'warm.ended',
+] as const
+
+/** Of a trim of the lake, and of a merge of its files. */
+export const lakeCrashPoints = [
+  'trim.base-renamed',
+  'trim.promoted',
+  'trim.recorded',
+  'lake.merge-renamed',
+  'lake.merged',
+  'lake.leftovers-deleted',
+] as const
+
+export type ServerCrashPoint =
+  | (typeof serverCrashPoints)[number]
+  | (typeof deployCrashPoints)[number]
+  | (typeof lakeCrashPoints)[number]

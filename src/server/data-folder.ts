@@ -4,13 +4,14 @@
  *
  * What a crash leaves behind is dealt with here, before anything runs: `staging/` and `scratch/` hold nothing that
  * anybody was told of, so they are emptied. A slice file that the catalog does not list is deleted, because a slice
- * can always be folded again; a lake file that it does not list is kept in `lost+found/`, because events are in it.
+ * can always be folded again; a lake file that it does not list is kept in `lost+found/`, because events are in it,
+ * unless the catalog remembers that it was trimmed or merged.
  * Folders are listed only for this; what counts as data is always what the catalog lists.
  */
 
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { lakeManifest } from '../catalog/lake.ts'
+import { forgetLeftovers, lakeLeftovers, lakeManifest } from '../catalog/lake.ts'
 import { type Catalog, catalogPath, openCatalog } from '../catalog/open-catalog.ts'
 import { allPastSlices } from '../catalog/slices.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -80,6 +81,9 @@ function cleanUp(folder: DataFolder, logger: Logger): void {
     rmSync(path, { force: true })
     logger.debug('slice that was never published deleted', { file: path })
   }
+  const leftovers = lakeLeftovers(folder.catalog)
+  for (const path of leftovers) rmSync(path, { force: true })
+  if (leftovers.length > 0) forgetLeftovers(folder.catalog, leftovers)
   const listed = new Set(lakeManifest(folder.catalog).files.map((file) => file.path))
   for (const path of filesBelow(folder.lake)) {
     if (listed.has(path)) continue
@@ -91,6 +95,7 @@ function cleanUp(folder: DataFolder, logger: Logger): void {
 /** Moves a file into `lost+found/` under a name of its own and answers where it is. */
 export function setAside(lostAndFound: string, path: string): string {
   let target = join(lostAndFound, basename(path))
+  if (!existsSync(path)) return 'nothing: the file is gone'
   for (let copy = 1; existsSync(target); copy++) target = join(lostAndFound, `${copy}-${basename(path)}`)
   renameSync(path, target)
   return target

@@ -4,12 +4,13 @@
  * State: that database and its connection; pieces are read one after the other.
  */
 
-import { type DuckDB, openDuckDB } from '../engine/duckdb.ts'
-import type { LogSources } from '../engine/engine.ts'
-import { readLakeEvents } from '../engine/read-events.ts'
+import { type DuckDB, openDuckDB, queryValue } from '../engine/duckdb.ts'
+import type { EventPosition, LogSources } from '../engine/engine.ts'
+import { lastCommitAt, readLakeEvents } from '../engine/read-events.ts'
+import type { LakeManifest } from '../lake/types.ts'
 import type { LogEvent } from '../log/types.ts'
 import type { CommitRange, CommitSeq } from '../model/cut.ts'
-import type { StreamDef } from '../model/schema.ts'
+import { quoteLiteral, type StreamDef } from '../model/schema.ts'
 import { Serial } from '../std/serial.ts'
 
 const MEMORY_BYTES = 256 << 20
@@ -42,6 +43,40 @@ export class LakeEvents {
       events.push(...(await readLakeEvents(connection, stream, files, rest, Number.MAX_SAFE_INTEGER)))
       return { events, through: last.commit }
     })
+  }
+
+  /** The events at these positions, which come in order. */
+  at(
+    sources: LogSources,
+    stream: StreamDef,
+    positions: readonly EventPosition[],
+  ): Promise<readonly LogEvent[]> {
+    return this.#turn.run(async () => {
+      const events: LogEvent[] = []
+      if (positions.length === 0) return events
+      const { connection } = await this.#open()
+      for (const { commit, index } of positions) {
+        const range = { from: commit - 1, to: commit }
+        const files = sources.lake.files.filter((file) => file.from < commit && commit <= file.to)
+        const after = { commit, index: index - 1 }
+        events.push(...(await readLakeEvents(connection, stream, files, { range, after }, 1)))
+      }
+      return events
+    })
+  }
+
+  /** Rows of a Parquet file, by its footer. */
+  countRows(path: string): Promise<number> {
+    return this.#turn.run(async () => {
+      const { connection } = await this.#open()
+      const sql = `SELECT num_rows::DOUBLE FROM parquet_file_metadata(${quoteLiteral(path)})`
+      return Number(await queryValue(connection, sql))
+    })
+  }
+
+  /** The last commit in the lake that was taken in at or before a time; undefined when none was. */
+  lastCommit(lake: LakeManifest, timeMs: number): Promise<CommitSeq | undefined> {
+    return this.#turn.run(async () => lastCommitAt((await this.#open()).connection, lake.files, timeMs))
   }
 
   async close(): Promise<void> {

@@ -1,21 +1,23 @@
 /**
- * Moves the log from hot segments into the lake: writes closed ones as Parquet in a worker, publishes the files, and deletes the segments once nobody reads them. State: whether a move runs.
+ * Moves the log from hot segments into the lake: writes closed ones as Parquet in a worker, publishes the files, and
+ * deletes the segments once nobody reads them and their time in the hot log is over. State: whether a move runs.
  *
  * The catalog's transaction is the hand-over: before it the lake ends earlier and the hot log has the events, after
  * it the lake has them; readers take one manifest of both, so they read an event once either way.
  */
 
 import { join } from 'node:path'
-import { type DeadLetterRow, lakeManifest, publishLake } from '../catalog/lake.ts'
+import { type DeadLetterRow, lakeThrough, publishLake } from '../catalog/lake.ts'
 import { latestStreams } from '../catalog/streams.ts'
 import { publishFile } from '../lake/publish-file.ts'
 import type { LakeFile } from '../lake/types.ts'
 import type { SegmentInfo } from '../log/types.ts'
 import type { CommitRange, CommitSeq } from '../model/cut.ts'
-import { RefoldError } from '../model/errors.ts'
 import { segmentsToMove } from '../run/kappa.ts'
+import { hotDropCut, hotRetentionMs } from '../run/retention.ts'
 import { randomSeed } from '../std/random.ts'
 import type { ServerContext } from './context.ts'
+import { tellEngine } from './lake/lake-files.ts'
 
 const REST_MS = 5_000
 
@@ -24,6 +26,7 @@ export class LakeMoving {
   #moving: Promise<void> | undefined
   /** Deletions wait for readers, moves do not wait for deletions. */
   #drops: Promise<void> = Promise.resolve()
+  #dropping = 0
   #restUntilMs = 0
 
   constructor(context: ServerContext) {
@@ -56,11 +59,11 @@ export class LakeMoving {
     await this.#drops
   }
 
-  async #dropWhenFree(through: CommitSeq, swapped: Promise<void>): Promise<void> {
+  async #dropWhenFree(swapped: Promise<void>): Promise<void> {
     try {
       await swapped
       await this.#context.pins.quiesce()
-      await this.#context.log.drop(through)
+      await this.#context.log.drop(this.#dropCut())
       this.#context.crash('lake.dropped')
     } catch (error) {
       // The segments stay listed by the log; they go with the next move, or at the next start.
@@ -77,17 +80,18 @@ export class LakeMoving {
     }))
     const count = segmentsToMove(segmentPolicy, ages)
     if (count > 0) await this.#move(closed.slice(0, count))
+    else if (this.#dropping === 0 && this.#dropCut() > 0) this.#dropLater(Promise.resolve())
   }
 
   /** Closed segments that the lake does not hold; ones that it holds are left over from a crash and go. */
   #closed(): readonly SegmentInfo[] {
-    const through = lakeManifest(this.#context.catalog).through
+    const through = lakeThrough(this.#context.catalog)
     return this.#context.log.manifest().segments.filter((segment) => segment.closed && segment.last > through)
   }
 
   async #move(segments: readonly SegmentInfo[]): Promise<void> {
     const { catalog, folder, logger } = this.#context
-    const from = lakeManifest(catalog).through
+    const from = lakeThrough(catalog)
     const to = segments.at(-1)?.last ?? from
     const range = { from, to }
     const job = {
@@ -111,16 +115,36 @@ export class LakeMoving {
       this.#context.crash('lake.renamed')
       publishLake(catalog, { files, through: to, deadLetters })
       this.#context.crash('lake.published')
-      return { swapped: this.#tellEngine() }
+      return { swapped: tellEngine(this.#context) }
     })
-    this.#drops = this.#drops.then(() => this.#dropWhenFree(to, told.swapped))
+    this.#dropLater(told.swapped)
     logger.debug('moved to the lake', { from, to, files: manifest.files.length })
   }
 
   /** Drops segments that the lake already holds, which a crash between publication and deletion leaves. */
   async dropLeftovers(): Promise<void> {
-    const { through } = lakeManifest(this.#context.catalog)
-    if (through > 0) await this.#context.log.drop(through)
+    const cut = this.#dropCut()
+    if (cut > 0) await this.#context.log.drop(cut)
+  }
+
+  /** The cut up to which segments that the lake holds are past the hot retention. */
+  #dropCut(): CommitSeq {
+    const { log, catalog, history, clock, streams } = this.#context
+    const through = lakeThrough(catalog)
+    const moved = log
+      .manifest()
+      .segments.filter((segment) => segment.closed && segment.last <= through)
+      .map(({ last }) => ({ last, ageMs: clock.nowMs() - (history.at(last)?.timeMs ?? 0) }))
+    return hotDropCut(moved, hotRetentionMs(streams()))
+  }
+
+  #dropLater(after: Promise<void>): void {
+    this.#dropping++
+    this.#drops = this.#drops
+      .then(() => this.#dropWhenFree(after))
+      .finally(() => {
+        this.#dropping--
+      })
   }
 
   async #deadLetters(range: CommitRange): Promise<readonly DeadLetterRow[]> {
@@ -132,18 +156,6 @@ export class LakeMoving {
       }
       return rows
     })
-  }
-
-  async #tellEngine(): Promise<void> {
-    const { supervisor, log, catalog } = this.#context
-    const running = supervisor.running
-    if (running === undefined) return
-    try {
-      await running.engine.setSources({ log: log.manifest(), lake: lakeManifest(catalog) })
-    } catch (error) {
-      // An engine that ended holds no file, and the next one reads the catalog.
-      if (!(error instanceof RefoldError && error.code === 'ENGINE_UNAVAILABLE')) throw error
-    }
   }
 
   #rest(error: unknown): void {

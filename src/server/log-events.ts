@@ -7,6 +7,7 @@
  * reader never keeps files from being deleted.
  */
 
+import { historyTrimmed, trimmedBeyond, trimOf } from '../catalog/trims.ts'
 import type { LogSources } from '../engine/engine.ts'
 import type { LogEvent } from '../log/types.ts'
 import type { CommitRange, CommitSeq } from '../model/cut.ts'
@@ -25,12 +26,18 @@ export async function* logEvents(context: ServerContext, request: EventsRequest)
   const stream = streamOf(context, request)
   const matches = matcher(request)
   const stop = lastCommit(request)
-  let reached = await context.pins.with((sources) => firstCut(context, sources, request))
+  refuseTrimmed(context, request)
+  const begin = trimOf(context.catalog, request.stream)?.cut ?? 0
+  let reached = Math.max(begin, await context.pins.with((sources) => firstCut(context, sources, request)))
   let left = request.limit ?? Number.POSITIVE_INFINITY
   const ended = () => signal?.aborted === true || context.closing()
   while (left > 0 && !ended()) {
     const from = reached
-    const piece = await context.pins.with((sources) => readPiece(context, sources, stream, from, stop))
+    const piece = await context.pins.with((sources) => {
+      const trim = trimmedBeyond(context.catalog, [stream.name], from)
+      if (trim !== undefined) throw historyTrimmed('reading on', trim)
+      return readPiece(context, sources, stream, from, stop)
+    })
     for (const event of piece.events) {
       if (isPast(request, event)) return
       if (!matches(event)) continue
@@ -85,6 +92,19 @@ function streamOf(context: ServerContext, request: EventsRequest): StreamDef {
   const stream = context.streams().find(({ name }) => name === request.stream)
   if (stream === undefined) throw new RefoldError('STREAM_UNKNOWN', `there is no stream "${request.stream}"`)
   return stream
+}
+
+/** Whoever asks for events from where the log no longer has them is told so, instead of getting the others alone. */
+function refuseTrimmed({ catalog }: ServerContext, { stream, from }: EventsRequest): void {
+  const trim = trimOf(catalog, stream)
+  if (trim === undefined) return
+  const isBefore =
+    from === undefined ||
+    (from.kind === 'cut' && from.commit < trim.cut) ||
+    (from.kind === 'offset' && from.offset < (trim.offsets[from.partition] ?? 0)) ||
+    (from.kind === 'time' && from.timeMs <= (trim.untilMs ?? trim.timeMs))
+  if (isBefore)
+    throw historyTrimmed(`reading from ${from === undefined ? 'the beginning' : 'there on'}`, trim)
 }
 
 /** The cut from which on events may match. */

@@ -8,7 +8,9 @@
 
 import { recordAudit, recordCut } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
+import type { Catalog } from '../catalog/open-catalog.ts'
 import { latestStreams, recordStreams } from '../catalog/streams.ts'
+import { historyTrimmed, trimmedBeyond } from '../catalog/trims.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engine.ts'
@@ -40,6 +42,7 @@ import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
 import { PastStates } from './past/past-states.ts'
+import { LakeTrimming } from './lake/trimming.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
@@ -70,6 +73,8 @@ export interface RunningServer {
   /** Seals every tail and moves the log to the lake, whatever the policies say. */
   flush(): Promise<void>
   close(): Promise<void>
+  /** How often the retention of streams is looked at. Default a minute. */
+  readonly retentionCheckMs?: number
 }
 
 const KEEP_ALIVE_MS = 60_000
@@ -88,6 +93,7 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
     files = realFiles,
     startEngine = startLiveEngine,
   } = options
+const RETENTION_CHECK_MS = 60_000
   const folder = openDataFolder(project.dataDir, clock, logger)
   // The first engine's process loads its code while views are planned and the log is opened.
   const first = startEngine()
@@ -147,6 +153,8 @@ class Server implements RunningServer {
     log: CommitLog,
     ended: () => void,
   ) {
+  readonly #trimming: LakeTrimming
+  readonly #checks: Checks
     this.#ended = ended
     const { clock = systemClock, logger = silentLogger, startEngine = startLiveEngine } = options
     this.#project = project
@@ -220,7 +228,8 @@ class Server implements RunningServer {
 
   async start(views: readonly NewVersion[]): Promise<this> {
     const { log } = this.#context
-    await this.#lakeMoving.dropLeftovers()
+      lostBases: new Map(),
+    const adopts = this.#options.views !== 'deployed'
     await this.#loadHistory()
     log.onDurable(() => this.#onDurable())
     this.#versions.prepare(views)
@@ -231,12 +240,16 @@ class Server implements RunningServer {
       this.#stopWork.abort()
       await this.#supervisor.close()
       throw error
+    this.#trimming = new LakeTrimming(this.#context, this.#sealing)
     }
     this.#audit('start')
     this.#background('adopt views', this.#versions.adopt(views))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
     this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
-    this.#every(JOURNAL_MS, () => this.#journal())
+    this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => this.#trimming.check())
+    this.#every(JOURNAL_MS, () => this.#journaling.write())
+    this.#every(WARM_CHECK_MS, () => this.#deployment.check())
+    this.#every(CHECK_MS, () => this.#checks.tick())
     return this
   }
 
@@ -248,6 +261,8 @@ class Server implements RunningServer {
     // Projects are taken over one after the other; a build goes on while the next is taken, and may be overtaken.
     const { live } = await this.#reloads.run(() => this.#takeOver(project))
     await live
+      trimming: this.#trimming,
+      checks: this.#checks,
   }
 
   async #takeOver(project: ProjectDef): Promise<{ readonly live: Promise<void> }> {
@@ -257,6 +272,7 @@ class Server implements RunningServer {
     }
     const views = await checkedViews(project, catalog)
     const streamsChanged = JSON.stringify(project.streams) !== JSON.stringify(this.#project.streams)
+    await this.#lakeMoving.dropLeftovers()
     this.#project = project
     if (streamsChanged) {
       recordStreams(catalog, project.streams, log.state().cut.commit)
@@ -333,6 +349,7 @@ class Server implements RunningServer {
       port: server.port,
       limits,
       clock,
+    await this.#trimming.settled()
       logger,
       ...(server.token === undefined ? {} : { token: server.token }),
     })
@@ -412,6 +429,7 @@ class Server implements RunningServer {
   #background(what: string, work: Promise<void>): void {
     work.catch((error: unknown) => {
       if (!this.#stopWork.signal.aborted) this.#context.logger.error(what, { reason: String(error) })
+    refuseTrimmed(this.#context.catalog, job)
     })
   }
 }
@@ -420,3 +438,12 @@ function lastSegment(log: CommitLog): { readonly segment: number; readonly bytes
   const last = log.manifest().segments.at(-1)
   return { segment: last?.number ?? 0, bytes: last?.bytes ?? 0 }
 }
+/** Whoever folds, and for whatever: a range whose events are gone would come out as if they had never been. */
+function refuseTrimmed(catalog: Catalog, job: Job): void {
+  if (job.kind !== 'fold') return
+  const { view, range } = job
+  const trim = trimmedBeyond(catalog, view.plan.streams, range.from)
+  const version = `version "${view.version.slice(0, 12)}" of view "${view.view}"`
+  if (trim !== undefined) throw historyTrimmed(`folding ${version} from cut ${range.from} on`, trim)
+}
+

@@ -33,3 +33,19 @@ test('a reader that fails lets go', async () => {
   )
   await pins.quiesce()
 })
+
+test('while somebody holds everything nothing is free, whoever came first', async () => {
+  const pins = new SourcePins(() => sources)
+  const pin = pins.pin()
+  let free = false
+  const waiting = pins.quiesce().then(() => {
+    free = true
+  })
+  const hold = pins.hold()
+  pin.release()
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual([free, pins.held], [false, 1])
+  hold.release()
+  await waiting
+  assert.equal(pins.held, 0)
+})

@@ -13,6 +13,7 @@ interface Pin {
 export class SourcePins {
   readonly #current: () => LogSources
   readonly #pins = new Set<Pin>()
+  readonly #holds = new Set<Promise<void>>()
 
   constructor(current: () => LogSources) {
     this.#current = current
@@ -41,8 +42,26 @@ export class SourcePins {
     }
   }
 
-  /** Resolves once everything that was pinned when it was called has been released. */
+  /** Nothing is deleted from now until `release`, whatever is published: for a backup. */
+  hold(): { readonly release: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#holds.add(promise)
+    return {
+      release: () => {
+        this.#holds.delete(promise)
+        resolve()
+      },
+    }
+  }
+
+  /** How many hold everything. */
+  get held(): number {
+    return this.#holds.size
+  }
+
+  /** Resolves once everything that was pinned when it was called has been released, and nobody holds everything. */
   async quiesce(): Promise<void> {
     await Promise.all([...this.#pins].map((pin) => pin.released))
+    while (this.#holds.size > 0) await Promise.all(this.#holds)
   }
 }

@@ -95,6 +95,37 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
     events: noted('events', (request) => state.read(request)),
     plan: async () => ({ cut: state.cut(), streams: [], views: [], empty: true }),
     explain: async (view) => ({ view, stages: [] }),
+    checks: {
+      list: noted('checks.list', () => []),
+      run: noted('checks.run', async () => []),
+    },
+    lake: {
+      list: noted('lake.list', () => ({ streams: [] })),
+      check: noted('lake.check', async () => ({ through: 0, files: 0, bytes: 0, rows: 0, faults: [] })),
+      trim: noted('lake.trim', async (request) => ({
+        ...{ stream: request.stream, cut: 0, files: 0, events: 0, bytes: 0, needs: [], done: false },
+      })),
+      backup: noted('lake.backup', async function* () {
+        yield { kind: 'end' }
+      }),
+    },
+    compare: {
+      versions: noted('compare.versions', async ({ view }) => ({
+        ...{ view, from: 'old', to: 'new', cut: state.cut(), pairing: 'key' as const, key: [], shape: [] },
+        ...{ oldRows: 0, newRows: 0, equal: 0, changed: 0, added: 0, removed: 0, columns: [] },
+        ...{ causes: { unexplained: 0, expected: 0, events: 0, logic: 0 }, expectations: [] },
+        ...{ folded: false, sample: [] },
+      })),
+      rowEvents: noted('compare.rowEvents', async ({ view, key }) => ({
+        ...{ view, version: 'v', cut: state.cut(), key, total: state.events.length, events: state.events },
+        next: { commit: 3, index: 1 },
+      })),
+      why: noted('compare.why', async ({ view }) => ({
+        ...{ view, from: { at: null, cut: 0, version: 'v' }, to: { at: null, cut: 0, version: 'v' } },
+        ...{ watermark: null, lateEvents: 0, newEvents: 0, key: [], totals: [], rows: [], truncated: false },
+        rowCount: { first: '0', late: '0', arrived: '0', logic: '0', last: '0' },
+      })),
+    },
     status: async () => ({ cut: state.cut(), events: state.events.length }),
     probe: async () => {},
     metrics: async () => [

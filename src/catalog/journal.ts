@@ -63,13 +63,6 @@ export function cuts(catalog: Catalog, limit: number): readonly CutEntry[] {
     .reverse()
 }
 
-export function recordAudit(catalog: Catalog, what: string, details: JsonValue): void {
-  catalog.transaction('record-audit', () => {
-    catalog.run(
-      'INSERT INTO audit (time_ms, what, details) VALUES (?, ?, ?)',
-      catalog.clock.nowMs(),
-      what,
-      JSON.stringify(details),
 /** View → every version that ever answered for it. */
 export function everLive(catalog: Catalog): ReadonlyMap<string, ReadonlySet<VersionId>> {
   const live = new Map<string, Set<VersionId>>()
@@ -88,6 +81,13 @@ export function everLive(catalog: Catalog): ReadonlyMap<string, ReadonlySet<Vers
   return live
 }
 
+export function recordAudit(catalog: Catalog, what: string, details: JsonValue): void {
+  catalog.transaction('record-audit', () => {
+    catalog.run(
+      'INSERT INTO audit (time_ms, what, details) VALUES (?, ?, ?)',
+      catalog.clock.nowMs(),
+      what,
+      JSON.stringify(details),
     )
   })
 }

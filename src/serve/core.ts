@@ -23,10 +23,10 @@ export interface AnswerMeta {
   /** Age of the oldest acknowledged event that the answer does not include; 0 when it includes all. */
   readonly lagMs: number
   readonly stalled: ReadStamp['stalled']
-}
-
   /** Streams that the SQL may have read and whose older events were trimmed; left out where there is none. */
   readonly trimmed?: Readonly<Record<string, TrimNote>>
+}
+
 export interface ReadOptions {
   /** Wait until the answer includes this cut. */
   readonly after?: CommitSeq
@@ -78,6 +78,9 @@ export interface Core {
   explain(view: string): Promise<JsonValue>
   /** What a deploy of this project, as a client sent it, would do. */
   plan(project: unknown): Promise<DeployPlan>
+  readonly lake: CoreLake
+  readonly checks: CoreChecks
+  readonly compare: CoreCompare
   /** Everything about the state, for `refold status`, as JSON. */
   status(): Promise<JsonValue>
   /** Resolves when a real query was answered; throws the reason otherwise. */
@@ -90,9 +93,6 @@ export interface Metric {
   readonly name: string
   readonly help: string
   readonly type: 'counter' | 'gauge' | 'histogram'
-  readonly lake: CoreLake
-  readonly checks: CoreChecks
-  readonly compare: CoreCompare
   readonly samples: readonly {
     readonly labels: Readonly<Record<string, string>>
     readonly value: number

@@ -51,9 +51,9 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...viewRoutes(context),
     ...sqlRoutes(context),
     ...planRoutes(context),
-    ...systemRoutes(context, meters),
     ...lakeRoutes(context),
     ...checkRoutes(context),
+    ...systemRoutes(context, meters),
   ]
   const routes = [...described, ...openApiRoutes(described)]
   const app = createApp()

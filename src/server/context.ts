@@ -9,8 +9,8 @@ import type { JobOptions } from '../engine/run-job.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import type { LogReader } from '../log/reader.ts'
 import type { CommitSeq } from '../model/cut.ts'
-import type { StreamDef } from '../model/schema.ts'
 import type { RefoldError } from '../model/errors.ts'
+import type { StreamDef } from '../model/schema.ts'
 import type { SealPolicy, SegmentPolicy } from '../run/kappa.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../std/logger.ts'
@@ -48,12 +48,12 @@ export interface ServerContext {
   readonly runJob: RunJob
   sealPolicy(): SealPolicy
   readonly segmentPolicy: SegmentPolicy
+  /** `view@version` → why it cannot answer: a base of it is damaged, and the events are gone. */
+  readonly lostBases: Map<string, RefoldError>
   /** Who follows a view's changes, each with the cut it has reached; a new engine keeps the states at these cuts. */
   readonly followers: Set<{ cut: CommitSeq }>
   /** Called at every crash point; in production it does nothing. */
   crash(point: ServerCrashPoint): void
-  /** `view@version` → why it cannot answer: a base of it is damaged, and the events are gone. */
-  readonly lostBases: Map<string, RefoldError>
   streams(): readonly StreamDef[]
   /** True from the beginning of the server's end: background work stops at its next step. */
   closing(): boolean

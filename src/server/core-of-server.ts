@@ -11,8 +11,8 @@ import type { CoreParts } from './core-parts.ts'
 import { planDeploy } from './deploys/plan-deploy.ts'
 import { refusingProject } from './deploys/refused-project.ts'
 import { explainView } from './explain.ts'
-import { logEvents } from './log-events.ts'
 import { createLakeCore } from './lake/lake-core.ts'
+import { logEvents } from './log-events.ts'
 import { serverMetrics } from './metrics.ts'
 import { serverStatus } from './status.ts'
 
@@ -35,10 +35,10 @@ export function createCore(parts: CoreParts): Core {
     events: (request) => logEvents(context, request),
     explain: async (view) => explainView(context, view),
     plan: (sent) => refusingProject(() => planDeploy(context, receivedProject(sent, parts.project()))),
-    status: async () => serverStatus(parts),
     lake: createLakeCore(context, parts.trimming),
     checks: parts.checks,
     compare: createCompareCore(parts),
+    status: async () => serverStatus(parts),
     probe: () => answers.probe(),
     metrics: async () => serverMetrics(parts),
   }

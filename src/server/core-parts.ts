@@ -3,16 +3,16 @@
 import type { ProjectDef } from '../define/types.ts'
 import type { ServerContext } from './context.ts'
 import type { EngineMeters } from './engine-meters.ts'
+import type { LakeTrimming } from './lake/trimming.ts'
 import type { Sealing } from './sealing.ts'
 import type { ViewVersions } from './view-versions.ts'
 
-import type { LakeTrimming } from './lake/trimming.ts'
 export interface CoreParts {
   readonly context: ServerContext
   readonly project: () => ProjectDef
   readonly versions: ViewVersions
   readonly sealing: Sealing
-  readonly meters: EngineMeters
-}
   readonly trimming: LakeTrimming
   readonly checks: Checks
+  readonly meters: EngineMeters
+}

@@ -9,7 +9,7 @@
 import { recordAudit, recordCut } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
 import type { Catalog } from '../catalog/open-catalog.ts'
-import { latestStreams, recordStreams } from '../catalog/streams.ts'
+import { recordStreams } from '../catalog/streams.ts'
 import { historyTrimmed, trimmedBeyond } from '../catalog/trims.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
@@ -38,11 +38,11 @@ import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
+import { LakeTrimming } from './lake/trimming.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
 import { PastStates } from './past/past-states.ts'
-import { LakeTrimming } from './lake/trimming.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
@@ -61,6 +61,8 @@ export interface ServerOptions {
   readonly http?: boolean
   /** Overrides parts of the policy by which the log moves to the lake. */
   readonly segments?: Partial<SegmentPolicy>
+  /** How often the retention of streams is looked at. Default a minute. */
+  readonly retentionCheckMs?: number
 }
 
 export interface RunningServer {
@@ -73,13 +75,12 @@ export interface RunningServer {
   /** Seals every tail and moves the log to the lake, whatever the policies say. */
   flush(): Promise<void>
   close(): Promise<void>
-  /** How often the retention of streams is looked at. Default a minute. */
-  readonly retentionCheckMs?: number
 }
 
 const KEEP_ALIVE_MS = 60_000
 const SEAL_CHECK_MS = 100
 const LAKE_CHECK_MS = 500
+const RETENTION_CHECK_MS = 60_000
 const JOURNAL_MS = 1_000
 /** Workers at a time; the live engine and the server need the cores too. */
 const WORKERS = 2
@@ -93,7 +94,6 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
     files = realFiles,
     startEngine = startLiveEngine,
   } = options
-const RETENTION_CHECK_MS = 60_000
   const folder = openDataFolder(project.dataDir, clock, logger)
   // The first engine's process loads its code while views are planned and the log is opened.
   const first = startEngine()
@@ -134,6 +134,8 @@ class Server implements RunningServer {
   readonly #supervisor: EngineSupervisor
   readonly #sealing: Sealing
   readonly #lakeMoving: LakeMoving
+  readonly #trimming: LakeTrimming
+  readonly #checks: Checks
   readonly #versions: ViewVersions
   readonly #meters = new EngineMeters()
   readonly #workers = new Semaphore(WORKERS)
@@ -153,8 +155,6 @@ class Server implements RunningServer {
     log: CommitLog,
     ended: () => void,
   ) {
-  readonly #trimming: LakeTrimming
-  readonly #checks: Checks
     this.#ended = ended
     const { clock = systemClock, logger = silentLogger, startEngine = startLiveEngine } = options
     this.#project = project
@@ -207,6 +207,7 @@ class Server implements RunningServer {
       }),
       publications,
       followers: new Set(),
+      lostBases: new Map(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
       sealPolicy: () => this.#project.seal,
       segmentPolicy: { ...segmentPolicy, ...options.segments },
@@ -216,21 +217,24 @@ class Server implements RunningServer {
     }
     this.#sealing = new Sealing(this.#context)
     this.#lakeMoving = new LakeMoving(this.#context)
+    this.#trimming = new LakeTrimming(this.#context, this.#sealing)
     this.#versions = new ViewVersions(this.#context)
     this.core = createCore({
       context: this.#context,
       project: () => this.#project,
       versions: this.#versions,
       sealing: this.#sealing,
+      trimming: this.#trimming,
+      checks: this.#checks,
       meters: this.#meters,
     })
   }
 
   async start(views: readonly NewVersion[]): Promise<this> {
     const { log } = this.#context
-      lostBases: new Map(),
     const adopts = this.#options.views !== 'deployed'
     await this.#loadHistory()
+    await this.#lakeMoving.dropLeftovers()
     log.onDurable(() => this.#onDurable())
     this.#versions.prepare(views)
     try {
@@ -240,7 +244,6 @@ class Server implements RunningServer {
       this.#stopWork.abort()
       await this.#supervisor.close()
       throw error
-    this.#trimming = new LakeTrimming(this.#context, this.#sealing)
     }
     this.#audit('start')
     this.#background('adopt views', this.#versions.adopt(views))
@@ -261,8 +264,6 @@ class Server implements RunningServer {
     // Projects are taken over one after the other; a build goes on while the next is taken, and may be overtaken.
     const { live } = await this.#reloads.run(() => this.#takeOver(project))
     await live
-      trimming: this.#trimming,
-      checks: this.#checks,
   }
 
   async #takeOver(project: ProjectDef): Promise<{ readonly live: Promise<void> }> {
@@ -272,7 +273,6 @@ class Server implements RunningServer {
     }
     const views = await checkedViews(project, catalog)
     const streamsChanged = JSON.stringify(project.streams) !== JSON.stringify(this.#project.streams)
-    await this.#lakeMoving.dropLeftovers()
     this.#project = project
     if (streamsChanged) {
       recordStreams(catalog, project.streams, log.state().cut.commit)
@@ -307,6 +307,7 @@ class Server implements RunningServer {
     await this.#supervisor.close()
     await this.#context.past.stop()
     await this.#lakeMoving.settled()
+    await this.#trimming.settled()
     await publications.run(async () => {})
     this.#journal()
     this.#audit('stop')
@@ -349,7 +350,6 @@ class Server implements RunningServer {
       port: server.port,
       limits,
       clock,
-    await this.#trimming.settled()
       logger,
       ...(server.token === undefined ? {} : { token: server.token }),
     })
@@ -397,6 +397,7 @@ class Server implements RunningServer {
     options: JobOptions = {},
   ): Promise<Extract<JobResult, { kind: K }>> {
     const stop = this.#stopWork.signal
+    refuseTrimmed(this.#context.catalog, job)
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
     const settings = { ...this.#workerSettings(), scratchDir: this.#context.folder.scratch }
     return this.#workers.run(
@@ -429,15 +430,10 @@ class Server implements RunningServer {
   #background(what: string, work: Promise<void>): void {
     work.catch((error: unknown) => {
       if (!this.#stopWork.signal.aborted) this.#context.logger.error(what, { reason: String(error) })
-    refuseTrimmed(this.#context.catalog, job)
     })
   }
 }
 
-function lastSegment(log: CommitLog): { readonly segment: number; readonly bytes: number } {
-  const last = log.manifest().segments.at(-1)
-  return { segment: last?.number ?? 0, bytes: last?.bytes ?? 0 }
-}
 /** Whoever folds, and for whatever: a range whose events are gone would come out as if they had never been. */
 function refuseTrimmed(catalog: Catalog, job: Job): void {
   if (job.kind !== 'fold') return
@@ -447,3 +443,7 @@ function refuseTrimmed(catalog: Catalog, job: Job): void {
   if (trim !== undefined) throw historyTrimmed(`folding ${version} from cut ${range.from} on`, trim)
 }
 
+function lastSegment(log: CommitLog): { readonly segment: number; readonly bytes: number } {
+  const last = log.manifest().segments.at(-1)
+  return { segment: last?.number ?? 0, bytes: last?.bytes ?? 0 }
+}

@@ -96,7 +96,7 @@ export interface ViewProgress {
 
 /** Sent after every tick, at most every few milliseconds. */
 export interface EngineProgress {
-  /** Cut at which all views that are not stalled stand. */
+  /** Cut at which all views that answer and are not stalled stand. */
   readonly cut: CommitSeq
   readonly views: readonly ViewProgress[]
   readonly ticks: number
@@ -126,6 +126,8 @@ export interface ReadStamp {
   readonly versions: Readonly<Record<string, VersionId>>
   /** Views of the answer that are stalled, with the reason. */
   readonly stalled: Readonly<Record<string, StallInfo>>
+  /** Where there are any: the cut at which each of them was read. */
+  readonly stalledAt?: Readonly<Record<string, CommitSeq>>
 }
 
 export interface ViewRead {

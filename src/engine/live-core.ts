@@ -30,7 +30,7 @@ import { imagePolicy, LiveImages } from './live-images.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { LiveReads } from './live-reads.ts'
 import { LiveState, pause } from './live-state.ts'
-import { freezeGeneration, noteTick, tailRows, viewKey } from './live-view.ts'
+import { freezeGeneration, type LiveView, noteTick, tailRows, viewKey } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import { TableStore } from './table-store.ts'
 import { type TickSource, TickSources } from './tick-source.ts'
@@ -38,6 +38,10 @@ import { type TickSource, TickSources } from './tick-source.ts'
 /** A tick that reads more than this may use all threads; smaller ones leave them to reads. */
 const BULK_BYTES = 16 << 20
 const DISK_FULL_RETRY_MS = 500
+/** A tick of a version that catches up reads about this much, so that the next tick of those that answer is soon. */
+const CATCH_UP_BYTES = 4 << 20
+/** A cutover waits this long for the new versions to stand where the old ones do. */
+const SERVING_WAIT_MS = 10_000
 
 type Listener = (progress: EngineProgress) => void
 
@@ -56,6 +60,8 @@ export class LiveCore {
   #stopped = false
   #ticks = 0
   #threads = 1
+  /** Whether versions that do not answer had the last turn while others were waiting too. */
+  #othersHadTurn = false
 
   private constructor(
     spec: EngineSpec,
@@ -159,17 +165,22 @@ export class LiveCore {
     this.#pump()
     while (!this.#stopped && view.stalled === undefined && view.readSet.cut < this.#state.commonCut(view))
       await pause()
+    // Without a tick nobody would know that it is here.
+    this.#report(0, 0)
   }
 
   async removeVersion(name: string, version: VersionId): Promise<undefined> {
     await this.#state.between.run(async () => {
       this.#state.views.delete(viewKey(name, version))
     })
+    this.#report(0, 0)
     await this.#state.sweep()
   }
 
   async setServing(serving: Readonly<Record<string, VersionId>>): Promise<ReadStamp> {
-    this.#state.serving = serving
+    const deadlineMs = systemClock.monotonicMs() + SERVING_WAIT_MS
+    // Between two ticks, so that the versions that answer from now on stand where the others do: numbers do not go back.
+    while (!(await this.#state.between.run(async () => this.#takeServing(serving, deadlineMs)))) await pause()
     this.#report(0, 0)
     const versions = Object.entries(serving)
     const views = versions.flatMap(([view, version]) => this.#state.views.get(viewKey(view, version)) ?? [])
@@ -177,6 +188,19 @@ export class LiveCore {
       views.map((view) => view.readSet),
       this.#state.sources.log.durable,
     )
+  }
+
+  #takeServing(serving: Readonly<Record<string, VersionId>>, deadlineMs: number): boolean {
+    const { views, serving: before } = this.#state
+    const isBehind = Object.entries(serving).some(([name, version]) => {
+      const now = views.get(viewKey(name, before[name] ?? ''))
+      const next = views.get(viewKey(name, version))
+      if (now === undefined || next === undefined || next === now) return false
+      return next.stalled === undefined && now.stalled === undefined && next.readSet.cut < now.readSet.cut
+    })
+    if (isBehind && !this.#stopped && systemClock.monotonicMs() < deadlineMs) return false
+    this.#state.serving = serving
+    return true
   }
 
   async skip(name: string, version: VersionId, position: EventPosition): Promise<undefined> {
@@ -217,7 +241,7 @@ export class LiveCore {
     this.#pumping = false
   }
 
-  /** One tick of the views that are furthest behind, no further than where the next ones stand. */
+  /** One tick of the views whose turn it is, no further than where the next ones stand. */
   async #tick(): Promise<boolean> {
     const { sources, settings, streams, views } = this.#state
     const now = systemClock.monotonicMs()
@@ -225,9 +249,12 @@ export class LiveCore {
       (view) => view.readSet.cut < sources.log.durable && view.retryAtMs <= now,
     )
     if (behind.length === 0) return false
-    const from = Math.min(...behind.map((view) => view.readSet.cut))
-    const group = behind.filter((view) => view.readSet.cut === from)
-    const ahead = [...behind.map((view) => view.readSet.cut), ...this.#followed].filter((cut) => cut > from)
+    const { group, catchesUp } = this.#turn(behind)
+    const from = Math.min(...group.map((view) => view.readSet.cut))
+    const limits = catchesUp ? [from + commitsWithin(sources, CATCH_UP_BYTES)] : []
+    const ahead = [...behind.map((view) => view.readSet.cut), ...this.#followed, ...limits].filter(
+      (cut) => cut > from,
+    )
     const source = await this.#open(sources, from, ahead.length === 0 ? undefined : Math.min(...ahead))
     if (source === undefined) return false
     await this.#useThreads(source.bytes > BULK_BYTES ? settings.threads : 1)
@@ -240,6 +267,24 @@ export class LiveCore {
       if (this.#images.wants(view)) this.#images.queue(view)
     }
     return true
+  }
+
+  /**
+   * The views that are furthest behind; where versions that do not answer are behind those that do, both have their
+   * turn: a version that catches up does not hold up what people read.
+   */
+  #turn(behind: readonly LiveView[]): { readonly group: readonly LiveView[]; readonly catchesUp: boolean } {
+    const furthest = (views: readonly LiveView[]) => {
+      const from = Math.min(...views.map((view) => view.readSet.cut))
+      return views.filter((view) => view.readSet.cut === from)
+    }
+    const all = furthest(behind)
+    const answering = behind.filter((view) => this.#state.isServing(view))
+    if (answering.length === 0 || all.some((view) => answering.includes(view))) {
+      return { group: all, catchesUp: false }
+    }
+    this.#othersHadTurn = !this.#othersHadTurn
+    return { group: this.#othersHadTurn ? all : furthest(answering), catchesUp: this.#othersHadTurn }
   }
 
   /** A full disk keeps a tick from copying its events; reads go on, and the tick comes again. */
@@ -286,6 +331,13 @@ export class LiveCore {
       skipped,
     })
   }
+}
+
+/** How many commits of the hot log make so many bytes, on average. */
+function commitsWithin({ log }: LogSources, bytes: number): number {
+  const total = log.segments.reduce((sum, segment) => sum + segment.bytes, 0)
+  const commits = log.durable - (log.segments[0]?.base ?? log.durable)
+  return total <= 0 ? 1 : Math.max(1, Math.floor((bytes * commits) / total))
 }
 
 async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<SliceInfo[]> {

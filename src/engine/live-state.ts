@@ -48,8 +48,10 @@ export class LiveState {
 
   /** Swaps both manifests; resolves when nothing reads the files that only the old ones name. */
   async setSources(sources: LogSources): Promise<void> {
-    const old = [...this.#held.keys()]
+    let old: readonly LogSources[] = []
     await this.between.run(async () => {
+      // Taken in the same step as the swap: reads that began while this waited hold the old ones too.
+      old = [...this.#held.keys()]
       // The durable cut may have moved on since the server wrote the message.
       const current = this.#sources.log
       this.#sources = {
@@ -117,9 +119,12 @@ export class LiveState {
 
   stamp(readSets: readonly ReadSet[], cut?: CommitSeq): ReadStamp {
     const stalled: Record<string, NonNullable<LiveView['stalled']>> = {}
-    for (const { view, version } of readSets) {
+    let stalledAt: Record<string, CommitSeq> | undefined
+    for (const { view, version, cut: at } of readSets) {
       const stall = this.views.get(viewKey(view, version))?.stalled
-      if (stall !== undefined) stalled[view] = stall
+      if (stall === undefined) continue
+      stalled[view] = stall
+      stalledAt = { ...stalledAt, [view]: at }
     }
     const going = readSets.filter((readSet) => stalled[readSet.view] === undefined)
     const cuts = (going.length === 0 ? readSets : going).map((readSet) => readSet.cut)
@@ -127,14 +132,19 @@ export class LiveState {
       cut: Math.min(...cuts, cut ?? Number.POSITIVE_INFINITY),
       versions: Object.fromEntries(readSets.map((readSet) => [readSet.view, readSet.version])),
       stalled,
+      ...(stalledAt === undefined ? {} : { stalledAt }),
     }
   }
 
-  /** The least cut of the views that go on, beside one. */
+  isServing({ spec }: LiveView): boolean {
+    return this.serving[spec.view] === spec.version
+  }
+
+  /** The least cut of the views that answer and go on, beside one; of all while none answers. */
   commonCut(except?: LiveView): CommitSeq {
-    const cuts = [...this.views.values()]
-      .filter((view) => view !== except && view.stalled === undefined)
-      .map((view) => view.readSet.cut)
+    const going = [...this.views.values()].filter((view) => view !== except && view.stalled === undefined)
+    const answering = going.filter((view) => this.isServing(view))
+    const cuts = (answering.length > 0 ? answering : going).map((view) => view.readSet.cut)
     return cuts.length === 0 ? this.#sources.log.durable : Math.min(...cuts)
   }
 

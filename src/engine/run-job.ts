@@ -17,8 +17,8 @@ export interface JobOptions {
   /** Kills the worker; the promise is rejected with QUERY_CANCELLED once it is gone. */
   readonly signal?: AbortSignal
   readonly onProgress?: (progress: JobProgress) => void
-  /** Told the worker's process id once it runs. */
-  readonly onStart?: (pid: number) => void
+  /** Told the worker's process id once it runs, and how to send it a signal. */
+  readonly onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
 }
 
 /** A fold that failed on an event; `cause` is the engine's error. */
@@ -61,7 +61,7 @@ function outcome(child: ChildProcess, message: ToWorker, options: JobOptions): P
     let end: FromWorker | undefined
     let failure: Error | undefined
     child.on('spawn', () => {
-      if (child.pid !== undefined) options.onStart?.(child.pid)
+      if (child.pid !== undefined) options.onStart?.(child.pid, (name) => void child.kill(name))
     })
     child.on('message', (received) => {
       const from = received as FromWorker

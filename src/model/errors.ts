@@ -5,6 +5,7 @@
 
 import { checkErrors } from './check-errors.ts'
 import { definitionErrors } from './definition-errors.ts'
+import { deployErrors } from './deploy-errors.ts'
 import { type ErrorRow, row } from './error-row.ts'
 import { eventErrors } from './event-errors.ts'
 import type { JsonValue } from './schema.ts'
@@ -13,6 +14,8 @@ import type { JsonValue } from './schema.ts'
 export const errorTable = {
   // define and plan: what a user wrote
   ...definitionErrors,
+  // deploys
+  ...deployErrors,
   ...checkErrors,
   // catalog
   CATALOG_NEWER: row(
@@ -220,6 +223,18 @@ export const errorTable = {
     false,
     'The view has no such version.',
     'Run `refold status` to see the versions of each view.',
+  ),
+  MOMENT_UNKNOWN: row(
+    404,
+    false,
+    'There is no answer for that moment: it lies before the first one, or ahead.',
+    '`SELECT * FROM refold.reports` lists what was shown when; `refold status` shows the newest cut.',
+  ),
+  SQL_PAST_SYSTEM: row(
+    400,
+    false,
+    'The tables of refold.* say how things are now, not how they were.',
+    'Ask for them in a query of its own, without as_of and as_reported_at.',
   ),
   VIEW_BUILDING: row(
     503,

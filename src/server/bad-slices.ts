@@ -81,7 +81,7 @@ async function heal(
     await foldAgain(context, slices, { from: first.from, to: first.to })
   }
   const row = readVersion(catalog, view, version)
-  if (row === undefined || row.state !== 'live') return
+  if (row === undefined || !tickingStates.includes(row.state)) return
   const deadline = context.clock.monotonicMs() + RETRY_MS
   await supervisor.use(async (engine) => {
     if (supervisor.viewProgress(view, version) === undefined)

@@ -13,6 +13,8 @@ export const serverCrashPoints = [
   'lake.published',
   'lake.dropped',
   'version.recorded',
+  'build.folded',
+  'build.published',
   'version.folded',
   'version.added',
   'version.moved',

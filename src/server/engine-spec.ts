@@ -4,7 +4,7 @@ import { lakeManifest } from '../catalog/lake.ts'
 import type { Catalog } from '../catalog/open-catalog.ts'
 import { skippedOf } from '../catalog/skipped.ts'
 import { slicesOf } from '../catalog/slices.ts'
-import { serving, type VersionRow, versions } from '../catalog/versions.ts'
+import { serving, tickingStates, type VersionRow, versions } from '../catalog/versions.ts'
 import type { EngineSettings, EngineSpec, EngineView } from '../engine/engine.ts'
 import type { LogManifest } from '../log/types.ts'
 import type { CommitSeq } from '../model/cut.ts'
@@ -24,7 +24,7 @@ export function engineViewOf(catalog: Catalog, row: VersionRow): EngineView {
   }
 }
 
-/** Everything that is live. Versions that are being built join later, by `addVersion`. */
+/** Everything that ticks, what answers first. Versions whose history is folded in bulk join later, by `addVersion`. */
 export function engineSpecOf(
   catalog: Catalog,
   log: LogManifest,
@@ -36,7 +36,8 @@ export function engineSpecOf(
     streams,
     sources: { log, lake: lakeManifest(catalog) },
     views: versions(catalog)
-      .filter((row) => row.state === 'live')
+      .filter(({ state }) => tickingStates.includes(state))
+      .sort((a, b) => Number(b.state === 'live') - Number(a.state === 'live'))
       .map((row) => engineViewOf(catalog, row)),
     serving: serving(catalog),
     followed,

@@ -6,7 +6,7 @@
  * then the engine, which is given only what those two say, and last the HTTP surface.
  */
 
-import { recordAudit, recordCut } from '../catalog/journal.ts'
+import { recordAudit } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
 import type { Catalog } from '../catalog/open-catalog.ts'
 import { recordStreams } from '../catalog/streams.ts'
@@ -29,11 +29,15 @@ import { Semaphore } from '../std/semaphore.ts'
 import { Serial } from '../std/serial.ts'
 import { refoldBadSlices } from './bad-slices.ts'
 import { checkedViews } from './checked-project.ts'
+import { Checks } from './checks/checks.ts'
 import { CommitHistory, loadHistory } from './commit-history.ts'
 import type { ServerContext } from './context.ts'
 import { createCore } from './core-of-server.ts'
 import type { ServerCrashPoint } from './crash-point.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
+import { deployedProject, isDeployed, readStreams } from './deploys/deployed-project.ts'
+import { Deployment } from './deploys/deployment.ts'
+import type { Deploys } from './deploys/deploys.ts'
 import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
@@ -42,12 +46,15 @@ import { LakeTrimming } from './lake/trimming.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
+import { Journaling } from './past/journaling.ts'
 import { PastStates } from './past/past-states.ts'
+import { ReportJournal } from './past/report-journal.ts'
+import { servingByRevision } from './past/serving-by-revision.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
 import { streamMistakes } from './stream-changes.ts'
-import { ViewVersions } from './view-versions.ts'
+import { letGo, ViewVersions } from './view-versions.ts'
 
 export interface ServerOptions {
   readonly clock?: Clock
@@ -59,6 +66,11 @@ export interface ServerOptions {
   readonly crash?: (point: ServerCrashPoint) => void
   /** False: no HTTP surface, only the core. */
   readonly http?: boolean
+  /**
+   * What becomes of the project's views: `adopt` takes them over at once (the default: `refold dev`, tests); `deployed`
+   * puts them in place on an empty folder, and else serves what is deployed until somebody deploys.
+   */
+  readonly views?: 'adopt' | 'deployed'
   /** Overrides parts of the policy by which the log moves to the lake. */
   readonly segments?: Partial<SegmentPolicy>
   /** How often the retention of streams is looked at. Default a minute. */
@@ -68,6 +80,7 @@ export interface ServerOptions {
 export interface RunningServer {
   readonly core: Core
   readonly http: HttpServer | undefined
+  readonly deploys: Deploys
   /** Process id of the engine that runs now. */
   enginePid(): number | undefined
   /** Takes over a changed project: new versions are built beside the old ones. Resolves when all are live. */
@@ -82,19 +95,23 @@ const SEAL_CHECK_MS = 100
 const LAKE_CHECK_MS = 500
 const RETENTION_CHECK_MS = 60_000
 const JOURNAL_MS = 1_000
+const WARM_CHECK_MS = 1_000
+const CHECK_MS = 500
 /** Workers at a time; the live engine and the server need the cores too. */
 const WORKERS = 2
 const WORKER_MEMORY_SHARE = 0.5
 
 /** Opens a project's data folder and serves it. Throws ProjectMistakes, or the RefoldError that kept it from opening. */
-export async function openServer(project: ProjectDef, options: ServerOptions = {}): Promise<RunningServer> {
+export async function openServer(file: ProjectDef, options: ServerOptions = {}): Promise<RunningServer> {
   const {
     clock = systemClock,
     logger = silentLogger,
     files = realFiles,
     startEngine = startLiveEngine,
   } = options
-  const folder = openDataFolder(project.dataDir, clock, logger)
+  const folder = openDataFolder(file.dataDir, clock, logger)
+  const keeps = options.views === 'deployed' && isDeployed(folder.catalog)
+  const project = keeps ? deployedProject(file, folder.catalog) : file
   // The first engine's process loads its code while views are planned and the log is opened.
   const first = startEngine()
   const engines = [first]
@@ -104,9 +121,9 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
   const ended = () => clearInterval(alive)
   let log: CommitLog | undefined
   try {
-    const planning = checkedViews(project, folder.catalog)
+    const planning = keeps ? Promise.resolve([]) : checkedViews(project, folder.catalog)
     // A log is not opened for streams that its events do not fit.
-    if (streamMistakes(latestStreams(folder.catalog), project).length > 0) await planning
+    if (streamMistakes(folder.catalog, project).length > 0) await planning
     const opening = openProjectLog(project, folder, { clock, files, ...options.segments })
     const [planned, opened] = await Promise.allSettled([planning, opening])
     if (opened.status === 'fulfilled') log = opened.value
@@ -114,7 +131,7 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
     if (log === undefined) throw opened.status === 'rejected' ? opened.reason : undefined
     recordStreams(folder.catalog, project.streams, log.state().cut.commit)
     const server = new Server(project, { ...options, startEngine: nextEngine }, folder, log, ended)
-    return await server.start(planned.value)
+    return await server.start(planned.value, keeps ? file : undefined)
   } catch (error) {
     await first.stop()
     await log?.close()
@@ -126,17 +143,20 @@ export async function openServer(project: ProjectDef, options: ServerOptions = {
 
 class Server implements RunningServer {
   readonly core: Core
+  readonly deploys: Deploys
   http: HttpServer | undefined
   readonly #options: ServerOptions
   /** Called once everything is closed. */
   readonly #ended: () => void
   readonly #context: ServerContext
   readonly #supervisor: EngineSupervisor
+  readonly #journaling: Journaling
   readonly #sealing: Sealing
   readonly #lakeMoving: LakeMoving
   readonly #trimming: LakeTrimming
   readonly #checks: Checks
   readonly #versions: ViewVersions
+  readonly #deployment: Deployment
   readonly #meters = new EngineMeters()
   readonly #workers = new Semaphore(WORKERS)
   readonly #stopWork = new AbortController()
@@ -144,7 +164,6 @@ class Server implements RunningServer {
   readonly #reloads = new Serial()
   #project: ProjectDef
   #advancing = false
-  #journaled: number
   #logMark = { segment: 0, bytes: 0, total: 0 }
   #closed: Promise<void> | undefined
 
@@ -159,7 +178,6 @@ class Server implements RunningServer {
     const { clock = systemClock, logger = silentLogger, startEngine = startLiveEngine } = options
     this.#project = project
     this.#options = options
-    this.#journaled = log.state().cut.commit
     const publications = new Serial()
     const pins = new SourcePins(() => ({ log: log.manifest(), lake: lakeManifest(folder.catalog) }))
     this.#supervisor = new EngineSupervisor({
@@ -168,7 +186,8 @@ class Server implements RunningServer {
       startEngine,
       spec: () => {
         const followed = [...this.#context.followers].map((follower) => follower.cut)
-        const streams = this.#project.streams
+        const own = this.#project.streams
+        const streams = [...own, ...readStreams(folder.catalog, own)]
         return engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
       },
       exclusive: (task) => publications.run(task),
@@ -184,6 +203,7 @@ class Server implements RunningServer {
       },
     })
     const skips = new SkipLedger(folder.catalog, logger)
+    const pointers = servingByRevision(folder.catalog)
     this.#context = {
       clock,
       logger,
@@ -205,6 +225,7 @@ class Server implements RunningServer {
         writeSkips: () => skips.write(),
         timeoutMs: () => this.#project.engine.statementTimeoutMs,
       }),
+      reports: new ReportJournal({ catalog: folder.catalog, clock, serving: pointers }),
       publications,
       followers: new Set(),
       lostBases: new Map(),
@@ -213,16 +234,29 @@ class Server implements RunningServer {
       segmentPolicy: { ...segmentPolicy, ...options.segments },
       crash: options.crash ?? (() => {}),
       streams: () => this.#project.streams,
+      serving: pointers,
       closing: () => this.#stopWork.signal.aborted,
     }
+    this.#journaling = new Journaling(this.#context)
     this.#sealing = new Sealing(this.#context)
     this.#lakeMoving = new LakeMoving(this.#context)
     this.#trimming = new LakeTrimming(this.#context, this.#sealing)
     this.#versions = new ViewVersions(this.#context)
+    this.#deployment = new Deployment(this.#context, {
+      get: () => this.#project,
+      set: (def) => {
+        this.#project = def
+      },
+    })
+    this.deploys = this.#deployment.deploys
+    this.#checks = new Checks(this.#context, () => this.#project)
+    this.#checks.onRed((result) => this.#background('rollback', this.deploys.checkTurnedRed(result)))
     this.core = createCore({
       context: this.#context,
       project: () => this.#project,
       versions: this.#versions,
+      deploys: this.deploys,
+      differs: () => this.#deployment.differs,
       sealing: this.#sealing,
       trimming: this.#trimming,
       checks: this.#checks,
@@ -230,13 +264,17 @@ class Server implements RunningServer {
     })
   }
 
-  async start(views: readonly NewVersion[]): Promise<this> {
+  /** `kept`: the folder serves what is deployed, and this is what the project's file says. */
+  async start(views: readonly NewVersion[], kept: ProjectDef | undefined): Promise<this> {
     const { log } = this.#context
     const adopts = this.#options.views !== 'deployed'
     await this.#loadHistory()
     await this.#lakeMoving.dropLeftovers()
     log.onDurable(() => this.#onDurable())
-    this.#versions.prepare(views)
+    if (adopts) {
+      await this.deploys.supersede('the project was taken over at once')
+      this.#versions.prepare(views)
+    } else if (kept === undefined) this.#deployment.putInPlace(views)
     try {
       await this.#supervisor.start()
       if (this.#options.http !== false) await this.#listen()
@@ -246,7 +284,8 @@ class Server implements RunningServer {
       throw error
     }
     this.#audit('start')
-    this.#background('adopt views', this.#versions.adopt(views))
+    if (adopts) this.#background('adopt views', this.#versions.adopt(views))
+    else this.#background('deploys', this.#deployment.goOn(kept))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
     this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
     this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => this.#trimming.check())
@@ -273,6 +312,7 @@ class Server implements RunningServer {
     }
     const views = await checkedViews(project, catalog)
     const streamsChanged = JSON.stringify(project.streams) !== JSON.stringify(this.#project.streams)
+    await this.deploys.supersede('the project was taken over at once')
     this.#project = project
     if (streamsChanged) {
       recordStreams(catalog, project.streams, log.state().cut.commit)
@@ -303,13 +343,16 @@ class Server implements RunningServer {
     this.#stopWork.abort()
     for (const cancel of this.#timers) cancel()
     this.#versions.stop()
+    await this.deploys.stop()
+    await this.#checks.stop()
     await this.http?.close()
     await this.#supervisor.close()
     await this.#context.past.stop()
     await this.#lakeMoving.settled()
     await this.#trimming.settled()
     await publications.run(async () => {})
-    this.#journal()
+    this.#journaling.write()
+    await this.#journaling.close()
     this.#audit('stop')
     await lakeEvents.close()
     await log.close()
@@ -354,17 +397,6 @@ class Server implements RunningServer {
       ...(server.token === undefined ? {} : { token: server.token }),
     })
     logger.info('server listens', { url: this.http.url })
-  }
-
-  #journal(): void {
-    const cut = this.#context.log.state().cut.commit
-    if (cut === this.#journaled) return
-    try {
-      recordCut(this.#context.catalog, cut)
-      this.#journaled = cut
-    } catch (error) {
-      this.#context.logger.warn('cut journal', { reason: String(error) })
-    }
   }
 
   /** A full disk must not keep a server from answering reads, so a line that cannot be written is only missing. */
@@ -427,7 +459,7 @@ class Server implements RunningServer {
     this.#timers.add(cancel)
   }
 
-  #background(what: string, work: Promise<void>): void {
+  #background(what: string, work: Promise<unknown>): void {
     work.catch((error: unknown) => {
       if (!this.#stopWork.signal.aborted) this.#context.logger.error(what, { reason: String(error) })
     })

@@ -11,7 +11,7 @@ import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
 
 export function serverStatus(parts: CoreParts): JsonValue {
-  const { context, project } = parts
+  const { context, project, differs } = parts
   const { cut, timeMs } = context.log.state()
   return {
     project: project().name,
@@ -21,9 +21,11 @@ export function serverStatus(parts: CoreParts): JsonValue {
     lastCommitAt: timeMs === 0 ? null : new Date(timeMs).toISOString(),
     streams: streamStatus(context),
     views: viewStatus(parts),
+    differs: differs() ?? null,
     engine: engineStatus(parts),
     log: logStatus(context),
     lake: lakeStatus(context),
+    checks: checkStatus(parts),
     conservation: conservation(context).map((row) => ({ ...row })),
     skipped: allSkipped(context.catalog).length,
     deadLettersInLake: countDeadLetters(context.catalog),
@@ -97,6 +99,16 @@ function engineStatus({ context, meters, sealing }: CoreParts): JsonValue {
     foldAgain: meters.foldAgain === undefined ? null : { ...meters.foldAgain },
     ...sealing.counts,
   }
+}
+
+function checkStatus({ checks }: CoreParts): JsonValue {
+  return checks.list().map(({ name, last }) => ({
+    name,
+    verdict: last?.verdict ?? null,
+    cut: last?.cut ?? null,
+    at: last === null ? null : new Date(last.timeMs).toISOString(),
+    text: last?.text ?? null,
+  }))
 }
 
 function logStatus({ log, history }: ServerContext): JsonValue {

@@ -1,5 +1,6 @@
 /**
- * The life of versions: what the project asks for against what the catalog has. State: the builds under way.
+ * Adopting a project: what it asks for against what the catalog has, taken over at once, as `refold dev` and tests do.
+ * State: the builds under way. A deploy (`deploys/`) does the same in steps that are proved; both build versions alike.
  *
  * A changed view gets a new version beside the old one: its history is folded in bulk into slices, each part published
  * as it comes (so a build goes on where it stopped, whatever stopped it), then the engine ticks it up to the common
@@ -7,12 +8,7 @@
  * until then and is retired after it. A view whose pointer stands on the version asked for needs nothing.
  */
 
-import { rmSync } from 'node:fs'
-import { lakeManifest } from '../catalog/lake.ts'
-import { recordSkipped } from '../catalog/skipped.ts'
-import { dropSlices } from '../catalog/slices.ts'
 import {
-  addVersion,
   failVersion,
   moveServing,
   type NewVersion,
@@ -22,16 +18,12 @@ import {
   serving,
   versions,
 } from '../catalog/versions.ts'
-import type { LogSources } from '../engine/engine.ts'
-import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
+import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
-import { foldRanges } from '../run/kappa.ts'
 import type { ServerContext } from './context.ts'
+import { deleteSlices, foldHistory, recordVersion } from './deploys/build-version.ts'
 import { engineViewOf } from './engine-spec.ts'
-import { publishStagedSlices } from './publish-slices.ts'
 
-/** A history of at most this many bytes is folded by ticks; more is worth a worker. */
-const BULK_BYTES = 64 << 20
 const RETRY_MS = 5_000
 
 export interface BuildState {
@@ -65,11 +57,11 @@ export class ViewVersions {
   prepare(wanted: readonly NewVersion[]): void {
     const { catalog } = this.#context
     const cut = this.#context.log.state().cut.commit
-    for (const version of wanted) this.#record(version)
+    for (const version of wanted) recordVersion(this.#context, version, 'building')
     this.#retireOthers(wanted, cut)
     // A crash between a cutover and the end of the old version leaves its slices.
     for (const { view, version, state } of versions(catalog)) {
-      if (state === 'retired' || state === 'failed') this.#deleteSlices(view, version)
+      if (state === 'retired' || state === 'failed') deleteSlices(this.#context, view, version)
     }
     const pointers = serving(catalog)
     const fresh = wanted.filter(({ view }) => pointers[view] === undefined)
@@ -85,12 +77,12 @@ export class ViewVersions {
   adopt(wanted: readonly NewVersion[]): Promise<void> {
     const { catalog } = this.#context
     const cut = this.#context.log.state().cut.commit
-    for (const version of wanted) this.#record(version)
+    for (const version of wanted) recordVersion(this.#context, version, 'building')
     const removed = this.#retireOthers(wanted, cut)
     const pointers = serving(catalog)
     const missing = wanted.filter(({ view, version }) => pointers[view] !== version)
     return allSettled([
-      ...removed.map(({ view, version }) => this.#letGo(view, version)),
+      ...removed.map(({ view, version }) => this.#forget(view, version)),
       ...missing.map((version) => this.#build(version)),
     ])
   }
@@ -98,26 +90,6 @@ export class ViewVersions {
   /** Stops all builds; what they published stays, and the next start goes on from there. */
   stop(): void {
     for (const { stop } of this.#builds.values()) stop.abort()
-  }
-
-  /** A plan that folds differently under the same version id makes the slices meaningless: they are dropped. */
-  #record(wanted: NewVersion): void {
-    const { catalog, logger } = this.#context
-    const known = readVersion(catalog, wanted.view, wanted.version)
-    const stale =
-      known !== undefined && JSON.stringify(known.plan.stages) !== JSON.stringify(wanted.plan.stages)
-    if (stale) {
-      logger.info('plan of a view changed with this release; it is folded again', { view: wanted.view })
-      this.#deleteSlices(wanted.view, wanted.version)
-    }
-    const unchanged =
-      known !== undefined &&
-      (known.state === 'live' || known.state === 'building') &&
-      known.onError === wanted.onError &&
-      JSON.stringify(known.plan) === JSON.stringify(wanted.plan)
-    if (unchanged) return
-    addVersion(catalog, wanted)
-    this.#context.crash('version.recorded')
   }
 
   /** Ends versions that the project does not ask for, except those that answer until their successor is live. */
@@ -131,6 +103,7 @@ export class ViewVersions {
     const ended = versions(catalog).filter(
       ({ view, version, state }) =>
         state !== 'retired' &&
+        state !== 'warm' &&
         asked.get(view) !== version &&
         !(asked.has(view) && pointers[view] === version),
     )
@@ -179,7 +152,7 @@ export class ViewVersions {
     const reason = error instanceof Error ? error.message : String(error)
     logger.warn('building a view failed', { view, version: version.slice(0, 12), reason })
     if (error instanceof RefoldError && error.code === 'SLICE_CORRUPT') {
-      await this.#context.publications.run(async () => this.#deleteSlices(view, version))
+      await this.#context.publications.run(async () => deleteSlices(this.#context, view, version))
       return
     }
     if (error instanceof RefoldError && !error.retryable && error.code !== 'INTERNAL') {
@@ -189,61 +162,12 @@ export class ViewVersions {
     await supervisor.until(() => false, clock.monotonicMs() + RETRY_MS, signal)
   }
 
-  /** Folds in bulk until what is left is little enough for ticks. */
-  async #foldHistory(wanted: NewVersion, build: Build): Promise<void> {
-    const { catalog, history, pins } = this.#context
-    const { view, version } = wanted
-    for (;;) {
-      const sealed = sealedCut(catalog, view, version) ?? 0
-      const durable = this.#context.log.state().cut.commit
-      const inLake = lakeManifest(catalog).through > sealed
-      if (build.stop.signal.aborted || (!inLake && history.bytesAfter(sealed) < BULK_BYTES)) return
-      await pins.with(async (sources) => {
-        for (const range of foldRanges(sealed, durable, bordersOf(sources))) {
-          build.state = { ...build.state, to: durable, done: range.from }
-          await this.#foldRange(wanted, sources, range, build.stop.signal)
-        }
-      })
-    }
-  }
-
-  async #foldRange(
-    wanted: NewVersion,
-    sources: LogSources,
-    range: CommitRange,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { catalog, folder } = this.#context
-    const row = readVersion(catalog, wanted.view, wanted.version)
-    if (row === undefined || signal.aborted) return
-    const job = {
-      kind: 'fold',
-      view: engineViewOf(catalog, row),
-      streams: this.#context.streams(),
-      sources,
-      range,
-      stagingDir: folder.staging,
-    } as const
-    const result = await this.#context.runJob(job, { signal })
-    recordSkipped(
-      catalog,
-      result.skipped.map((position) => ({
-        view: wanted.view,
-        version: wanted.version,
-        ...position,
-        stream: row.plan.streams[0] ?? '',
-        partition: 0,
-        offset: 0,
-        message: 'skipped by a bulk fold',
-      })),
-    )
-    await publishStagedSlices(this.#context, {
-      view: wanted.view,
-      version: wanted.version,
-      what: 'fold',
-      staged: result.slices,
-      replaced: [],
-      sealed: range.to,
+  #foldHistory({ view, version }: NewVersion, build: Build): Promise<void> {
+    return foldHistory(this.#context, view, version, {
+      signal: build.stop.signal,
+      folded: ({ to }) => {
+        build.state = { ...build.state, to: this.#context.log.state().cut.commit, done: to }
+      },
     })
   }
 
@@ -275,35 +199,22 @@ export class ViewVersions {
       return signal.aborted
     }
     logger.info('view is live', { view, version: version.slice(0, 12) })
-    if (before !== undefined && before !== version) await this.#letGo(view, before)
+    if (before !== undefined && before !== version) await this.#forget(view, before)
     return true
   }
 
-  /** Takes a version that no longer answers out of the engine and deletes its slices. */
-  async #letGo(view: string, version: VersionId): Promise<void> {
-    const { supervisor } = this.#context
-    if (supervisor.viewProgress(view, version) !== undefined) {
-      await supervisor.running?.engine.removeVersion(view, version).catch(() => {})
-    }
-    await this.#context.publications.run(async () => this.#deleteSlices(view, version))
+  async #forget(view: string, version: VersionId): Promise<void> {
+    await letGo(this.#context, view, version)
+    await this.#context.publications.run(async () => deleteSlices(this.#context, view, version))
     this.#context.crash('version.let-go')
-  }
-
-  #deleteSlices(view: string, version: VersionId): void {
-    for (const slice of dropSlices(this.#context.catalog, view, version)) rmSync(slice.path, { force: true })
   }
 }
 
-/** Where a long fold may be divided: ends of lake files and of segments. */
-function bordersOf(sources: LogSources): readonly { readonly to: CommitSeq; readonly events: number }[] {
-  const borders = new Map<CommitSeq, number>()
-  for (const file of sources.lake.files) borders.set(file.to, (borders.get(file.to) ?? 0) + file.rows)
-  for (const segment of sources.log.segments) {
-    if (segment.last <= sources.lake.through) continue
-    const events = Object.values(segment.events).reduce((sum, count) => sum + count, 0)
-    borders.set(segment.last, (borders.get(segment.last) ?? 0) + events)
-  }
-  return [...borders].map(([to, events]) => ({ to, events })).sort((a, b) => a.to - b.to)
+/** Takes a version that is over out of the engine; its slices stay. */
+export async function letGo(context: ServerContext, view: string, version: VersionId): Promise<void> {
+  const { supervisor } = context
+  if (supervisor.viewProgress(view, version) === undefined) return
+  await supervisor.running?.engine.removeVersion(view, version).catch(() => {})
 }
 
 /** Waits for all, then rejects with the first rejection. */

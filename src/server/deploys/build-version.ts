@@ -1,0 +1,175 @@
+/**
+ * Folds a version's history in bulk: range after range in worker engines, each range published when it is there, so
+ * that a build goes on where it stopped, whatever stopped it, and no range is folded twice. It ends when what is left
+ * is little enough for ticks. No state of its own.
+ */
+
+import { rmSync } from 'node:fs'
+import { basesOf, beginWithBase } from '../../catalog/bases.ts'
+import { lakeManifest } from '../../catalog/lake.ts'
+import { recordSkipped } from '../../catalog/skipped.ts'
+import { dropSlices } from '../../catalog/slices.ts'
+import {
+  addVersion,
+  type NewVersion,
+  readVersion,
+  sealedCut,
+  type VersionRow,
+} from '../../catalog/versions.ts'
+import { replayRanges, sizeOf, streamHistory } from '../../deploy/stream-history.ts'
+import type { LogSources } from '../../engine/engine.ts'
+import type { JobOptions } from '../../engine/run-job.ts'
+import type { CommitRange, VersionId } from '../../model/cut.ts'
+import { FOLD_EVENTS } from '../../run/kappa.ts'
+import type { ServerContext } from '../context.ts'
+import { engineViewOf } from '../engine-spec.ts'
+import { publishStagedSlices } from '../publish-slices.ts'
+
+/** A history of at most this many bytes is folded by ticks; more is worth a worker. */
+const BULK_BYTES = 64 << 20
+
+export interface FoldedRange extends CommitRange {
+  readonly events: number
+  readonly bytes: number
+}
+
+export interface BuildOptions {
+  readonly signal: AbortSignal
+  readonly eventsMax?: number
+  /** Waited for before each range. */
+  readonly ready?: () => Promise<void>
+  /** Told before each range; what it gives goes to the worker. */
+  readonly job?: (range: CommitRange, events: number) => Pick<JobOptions, 'onStart'>
+  /** Told when a range's worker has ended; without events when it failed. */
+  readonly ended?: (events: number | undefined) => void
+  /** Told of each published range. */
+  readonly folded?: (range: FoldedRange) => void
+}
+
+/** Puts the version into the catalog; slices that an other plan or start made under the same name are let go of. */
+export function recordVersion(
+  context: ServerContext,
+  wanted: NewVersion,
+  state: 'planned' | 'building',
+): void {
+  const { catalog, logger } = context
+  const known = readVersion(catalog, wanted.view, wanted.version)
+  const over = known?.state === 'retired' || known?.state === 'failed'
+  const other =
+    known !== undefined &&
+    (JSON.stringify(known.plan.stages) !== JSON.stringify(wanted.plan.stages) ||
+      (over && known.start !== (wanted.start ?? 0)))
+  // A base cannot be folded again by another plan: the version keeps the one that its base was made by.
+  const isKept = known !== undefined && known.start === (wanted.start ?? 0) && hasBase(context, known)
+  if (isKept && !over) return
+  if (other && !isKept) {
+    logger.info('slices of a version do not fit its plan any more; it is folded again', {
+      view: wanted.view,
+    })
+    deleteSlices(context, wanted.view, wanted.version)
+  }
+  const unchanged =
+    known !== undefined &&
+    !over &&
+    known.onError === wanted.onError &&
+    JSON.stringify(known.plan) === JSON.stringify(wanted.plan)
+  if (unchanged) return
+  addVersion(catalog, isKept ? { ...wanted, plan: known.plan } : wanted, state)
+  context.crash('version.recorded')
+}
+
+function hasBase({ catalog }: ServerContext, { view, version }: VersionRow): boolean {
+  return basesOf(catalog, view, version).length > 0
+}
+
+export function deleteSlices(context: ServerContext, view: string, version: VersionId): void {
+  for (const slice of dropSlices(context.catalog, view, version)) rmSync(slice.path, { force: true })
+}
+
+/** Folds until what is left is little enough for ticks, or the signal aborts. */
+export async function foldHistory(
+  context: ServerContext,
+  view: string,
+  version: VersionId,
+  options: BuildOptions,
+): Promise<void> {
+  const { catalog, history, pins } = context
+  const { signal, eventsMax = FOLD_EVENTS } = options
+  const begun = readVersion(catalog, view, version)
+  // Events up to its base are gone from the log, and need not be folded.
+  if (begun !== undefined && begun.sealed === begun.start) beginWithBase(catalog, view, version)
+  for (;;) {
+    const row = readVersion(catalog, view, version)
+    if (row === undefined) return
+    const durable = context.log.state().cut.commit
+    const inLake = lakeManifest(catalog).through > row.sealed
+    if (signal.aborted || (!inLake && history.bytesAfter(row.sealed) < BULK_BYTES)) return
+    await pins.with(async (sources) => {
+      const pieces = streamHistory(sources, row.plan.streams[0] ?? '')
+      for (const range of replayRanges(pieces, { from: row.sealed, to: durable }, eventsMax)) {
+        await options.ready?.()
+        if (signal.aborted || context.closing()) return
+        const size = sizeOf(pieces, range)
+        const events = await foldRange(context, { view, version }, sources, range, size.events, options)
+        options.folded?.({ ...range, events, bytes: size.bytes })
+      }
+    })
+  }
+}
+
+async function foldRange(
+  context: ServerContext,
+  { view, version }: { readonly view: string; readonly version: VersionId },
+  sources: LogSources,
+  range: CommitRange,
+  expected: number,
+  { signal, job: onJob, ended }: BuildOptions,
+): Promise<number> {
+  const { catalog, folder } = context
+  const row = readVersion(catalog, view, version)
+  if (row === undefined) return 0
+  const job = {
+    kind: 'fold',
+    view: engineViewOf(catalog, row),
+    streams: context.streams(),
+    sources,
+    range,
+    stagingDir: folder.staging,
+  } as const
+  let events: number | undefined
+  let result: Awaited<ReturnType<typeof context.runJob<'fold'>>>
+  try {
+    result = await context.runJob(job, { signal, ...onJob?.(range, expected) })
+    events = result.events
+  } finally {
+    ended?.(events)
+  }
+  recordSkipped(
+    catalog,
+    result.skipped.map((position) => ({
+      view,
+      version,
+      ...position,
+      stream: row.plan.streams[0] ?? '',
+      partition: 0,
+      offset: 0,
+      message: 'skipped by a bulk fold',
+    })),
+  )
+  context.crash('build.folded')
+  await publishStagedSlices(context, {
+    view,
+    version,
+    what: 'fold',
+    staged: result.slices,
+    replaced: [],
+    sealed: range.to,
+  })
+  context.crash('build.published')
+  return result.events
+}
+
+/** Whether a version's slices reach what ticks can do from there. */
+export function sealedOf(context: ServerContext, view: string, version: VersionId): number {
+  return sealedCut(context.catalog, view, version) ?? 0
+}

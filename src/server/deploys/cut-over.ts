@@ -1,0 +1,168 @@
+/**
+ * Cutover and rollback: the pointers of all views of a deploy, the states of their versions, the deploy, the journal
+ * and the audit move in one catalog transaction, then one message moves the engine. No state.
+ *
+ * Why nobody sees a mix: the engine swaps the whole table of pointers between two ticks, once every version that
+ * answers from then on stands where the one before it does, and a statement takes all its read sets in one step. A
+ * crash between transaction and message is harmless: the next engine is started with the pointers of the catalog.
+ */
+
+import { recordAudit } from '../../catalog/journal.ts'
+import { movePointers, readVersion, serving } from '../../catalog/versions.ts'
+import type { DeployAuthor } from '../../deploy/types.ts'
+import type { ViewProgress } from '../../engine/engine.ts'
+import type { CommitSeq, VersionId } from '../../model/cut.ts'
+import { RefoldError } from '../../model/errors.ts'
+import type { ServerContext } from '../context.ts'
+import { type Deploy, type DeployedView, stepDeploy } from './deploy-record.ts'
+
+type Moves = Readonly<Record<string, VersionId | null>>
+
+/** Waits until all new versions stand at the common cut, then moves the pointers. False: it was cancelled. */
+export async function cutOver(context: ServerContext, deploy: Deploy, signal: AbortSignal): Promise<boolean> {
+  const { catalog, supervisor, publications, clock } = context
+  const views = deploy.outcome.views ?? []
+  const { options, author } = deploy.request
+  const moves = Object.fromEntries(views.map(({ view, to }) => [view, to ?? null]))
+  for (;;) {
+    await supervisor.until(
+      () => commonCut(context, moves) !== undefined || context.closing(),
+      undefined,
+      signal,
+    )
+    if (signal.aborted || context.closing()) return false
+    const moved = await publications.run(async () => {
+      const running = supervisor.running
+      const cut = commonCut(context, moves)
+      if (running === undefined || cut === undefined || signal.aborted) return false
+      const now = clock.nowMs()
+      catalog.transaction('move-serving', () => {
+        movePointers(catalog, {
+          moves,
+          cut,
+          what: `deploy ${deploy.id}`,
+          ...(options.warmMs > 0 ? { warmUntilMs: now + options.warmMs } : {}),
+        })
+        stepDeploy(catalog, deploy.id, { state: 'live', gained: { cutoverAt: cut, liveMs: now } })
+        recordAudit(catalog, 'cutover', {
+          deploy: deploy.id,
+          ...authorDetails(author),
+          cut,
+          comparedAt: deploy.outcome.comparedAt ?? null,
+          accepted: deploy.outcome.accepted ?? null,
+          views: views.map((view) => ({ ...view })),
+        })
+      })
+      context.crash('deploy.moved')
+      await running.engine.setServing(serving(catalog)).catch(() => {})
+      return true
+    })
+    if (moved) return true
+  }
+}
+
+export interface RollbackOrder {
+  readonly reason: string
+  readonly author: DeployAuthor
+  /** Made by Refold itself: a check turned red, or the lag passed its limit. */
+  readonly automatic: boolean
+}
+
+/** Moves these views of a deploy back to the versions before it. Throws ROLLBACK_IMPOSSIBLE, and then nothing moved. */
+export async function rollBack(
+  context: ServerContext,
+  deploy: Deploy,
+  views: readonly DeployedView[],
+  order: RollbackOrder,
+): Promise<void> {
+  const { catalog, supervisor, publications, clock } = context
+  await publications.run(async () => {
+    checkRollback(context, deploy, views)
+    const running = supervisor.running
+    const cut = supervisor.progress?.cut ?? context.log.state().cut.commit
+    const moves: Moves = Object.fromEntries(views.map(({ view, from }) => [view, from ?? null]))
+    const names = new Set(views.map(({ view }) => view))
+    const outcome = (deploy.outcome.views ?? []).map((view) =>
+      names.has(view.view) ? { ...view, rolledBack: true } : view,
+    )
+    const whole = outcome.every((view) => view.rolledBack === true)
+    const { warmMs } = deploy.request.options
+    catalog.transaction('move-serving', () => {
+      movePointers(catalog, {
+        moves,
+        cut,
+        what: `rollback ${deploy.id}`,
+        ...(warmMs > 0 ? { warmUntilMs: clock.nowMs() + warmMs } : {}),
+      })
+      stepDeploy(catalog, deploy.id, {
+        ...(whole ? { state: 'rolled_back' } : {}),
+        gained: { views: outcome },
+        reason: order.reason,
+      })
+      recordAudit(catalog, 'rollback', {
+        deploy: deploy.id,
+        ...authorDetails(order.author),
+        reason: order.reason,
+        automatic: order.automatic,
+        cut,
+        views: views.map((view) => ({ ...view })),
+      })
+    })
+    context.crash('rollback.moved')
+    await running?.engine.setServing(serving(catalog)).catch(() => {})
+  })
+}
+
+export function authorDetails({ who, source }: DeployAuthor): {
+  readonly who: string
+  readonly source: string | null
+} {
+  return { who, source: source ?? null }
+}
+
+function checkRollback(context: ServerContext, deploy: Deploy, views: readonly DeployedView[]): void {
+  const { catalog, supervisor } = context
+  const pointers = serving(catalog)
+  for (const { view, from, to } of views) {
+    if (pointers[view] !== to) {
+      throw impossible(`view "${view}" is no longer at the version of deploy ${deploy.id}`)
+    }
+    if (from === undefined) continue
+    const state = readVersion(catalog, view, from)?.state
+    if (state !== 'warm') {
+      throw impossible(
+        `version ${from.slice(0, 12)} of view "${view}" is no longer warm`,
+        'Deploy the project as it was before.',
+      )
+    }
+    const stalled = supervisor.viewProgress(view, from)?.stalled
+    if (stalled !== undefined) {
+      throw impossible(`version ${from.slice(0, 12)} of view "${view}" stands still: ${stalled.message}`)
+    }
+  }
+}
+
+function impossible(message: string, hint?: string): RefoldError {
+  return new RefoldError('ROLLBACK_IMPOSSIBLE', message, hint === undefined ? {} : { hint })
+}
+
+/** The cut at which all versions stand that will answer and all that answer now; undefined while they do not. */
+function commonCut({ catalog, supervisor, log }: ServerContext, moves: Moves): CommitSeq | undefined {
+  const progress = supervisor.progress
+  if (progress === undefined) return undefined
+  const find = (view: string, version: VersionId): ViewProgress | undefined =>
+    progress.views.find((entry) => entry.view === view && entry.version === version)
+  const next = Object.entries(moves).flatMap(([view, version]) =>
+    version === null ? [] : [find(view, version)],
+  )
+  const now = Object.entries(serving(catalog)).flatMap(([view, version]) => {
+    const found = find(view, version)
+    return found === undefined || found.stalled !== undefined ? [] : [found]
+  })
+  const least = Math.max(...now.map(({ cut }) => cut), 0)
+  if (!next.every((entry) => entry !== undefined && entry.stalled === undefined && entry.cut >= least)) {
+    return undefined
+  }
+  if (now.length === 0 && next.some((entry) => (entry?.cut ?? 0) < log.state().cut.commit)) return undefined
+  return now.length === 0 ? log.state().cut.commit : progress.cut
+}

@@ -1,0 +1,16 @@
+/** How far the views that answer are behind the log. No state. */
+
+import { serving } from '../../catalog/versions.ts'
+import type { ServerContext } from '../context.ts'
+
+/** Age of the oldest event that some view's answer lacks; views that stand still on an event are left out. */
+export function liveLagMs({ catalog, supervisor, history, clock }: ServerContext): number {
+  const progress = supervisor.progress
+  if (progress === undefined) return 0
+  const pointers = serving(catalog)
+  let least = Number.POSITIVE_INFINITY
+  for (const { view, version, cut, stalled } of progress.views) {
+    if (stalled === undefined && pointers[view] === version && cut < least) least = cut
+  }
+  return least === Number.POSITIVE_INFINITY ? 0 : history.lagMs(least, clock.nowMs())
+}

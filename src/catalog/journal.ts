@@ -1,12 +1,14 @@
 /**
  * The cut journal (which cut stood at which time, and which versions answered) and the audit (who did what).
- * Functions over the catalog; no state here. The journal is what later says "as reported then": it gets an entry
- * about every second while events flow, and one inside each transaction that publishes something.
+ * Functions over the catalog; no state here. The journal gets an entry about every second while events flow, and one
+ * inside each transaction that publishes something; the same steady transaction writes what answers showed
+ * (`reports.ts`).
  */
 
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { JsonValue } from '../model/schema.ts'
 import type { Catalog } from './open-catalog.ts'
+import { appendReports, type ReportEntry, versionSet } from './reports.ts'
 
 export interface CutEntry {
   readonly timeMs: number
@@ -21,22 +23,27 @@ export interface AuditEntry {
   readonly details: JsonValue
 }
 
-/** One entry by itself, for the steady rhythm. */
-export function recordCut(catalog: Catalog, cut: CommitSeq): void {
-  catalog.transaction('record-cut', () => appendCut(catalog, cut, 'tick'))
+/** For the steady rhythm: one entry, where the cut has moved on, and what answers have shown since the last time. */
+export function recordCut(
+  catalog: Catalog,
+  cut: CommitSeq | undefined,
+  reported: readonly ReportEntry[] = [],
+): void {
+  catalog.transaction('record-cut', () => {
+    if (cut !== undefined) appendCut(catalog, cut, 'tick')
+    appendReports(catalog, reported)
+  })
 }
 
 /** One entry as a part of the caller's transaction. */
 export function appendCut(catalog: Catalog, cut: CommitSeq, what: string): void {
-  const pointers = catalog.all('SELECT view, version FROM pointers ORDER BY view')
-  const versions = JSON.stringify(Object.fromEntries(pointers.map((row) => [row.view, row.version])))
-  catalog.run('INSERT INTO version_sets (versions) VALUES (?) ON CONFLICT DO NOTHING', versions)
+  const pointers = catalog.all('SELECT view, version FROM pointers')
+  const versions = Object.fromEntries(pointers.map((row) => [String(row.view), String(row.version)]))
   catalog.run(
-    `INSERT INTO cuts (time_ms, cut, version_set, what)
-     VALUES (?, ?, (SELECT id FROM version_sets WHERE versions = ?), ?)`,
+    'INSERT INTO cuts (time_ms, cut, version_set, what) VALUES (?, ?, ?, ?)',
     catalog.clock.nowMs(),
     cut,
-    versions,
+    versionSet(catalog, versions),
     what,
   )
 }

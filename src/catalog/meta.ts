@@ -2,7 +2,7 @@
 
 import type { Catalog } from './open-catalog.ts'
 
-export type MetaKey = 'created' | 'dedupe-seed'
+export type MetaKey = 'created' | 'dedupe-seed' | 'reports-thinned-us'
 
 export function readMeta(catalog: Catalog, key: MetaKey): string | undefined {
   const value = catalog.get('SELECT value FROM meta WHERE key = ?', key)?.value

@@ -8,9 +8,9 @@ import { textColumn } from '../lake/event-text.ts'
 import { lakeRelation, overlaps } from '../lake/relation.ts'
 import type { LakeFile } from '../lake/types.ts'
 import type { LogEvent } from '../log/types.ts'
-import type { CommitRange, Offset, Partition } from '../model/cut.ts'
+import type { CommitRange, CommitSeq, Offset, Partition } from '../model/cut.ts'
 import { quoteLiteral, type StreamDef } from '../model/schema.ts'
-import { runCancellable, type StatementOptions } from './duckdb.ts'
+import { queryValue, runCancellable, type StatementOptions } from './duckdb.ts'
 import type { EventPosition } from './engine.ts'
 import { eventWriter } from './event-json.ts'
 
@@ -43,6 +43,23 @@ export async function readLakeEvents(
     events = events.concat(await readFile(connection, stream, file, filter, limit - events.length, options))
   }
   return events
+}
+
+/** The last commit of these files that was taken in at or before a time; undefined when none was. */
+export async function lastCommitAt(
+  connection: DuckDBConnection,
+  files: readonly LakeFile[],
+  timeMs: number,
+): Promise<CommitSeq | undefined> {
+  const candidates = files.filter((file) => file.rows > 0 && (file.times?.ingested[0] ?? timeMs) <= timeMs)
+  if (candidates.length === 0) return undefined
+  const paths = candidates.map((file) => quoteLiteral(file.path)).join(', ')
+  const found = await queryValue(
+    connection,
+    `SELECT max(_commit) FROM read_parquet([${paths}], union_by_name = true)
+     WHERE _ingested_at <= make_timestamp_ms(${timeMs})`,
+  )
+  return found === null ? undefined : Number(found)
 }
 
 function mayHold(file: LakeFile, { range, partition, offsets, after }: LakeEventsFilter): boolean {

@@ -32,7 +32,7 @@ export interface SqlContext {
   /** Cut of the answer: the views' common cut, at which streams end too. */
   readonly cut: CommitSeq
   readonly scratchDir: string
-  /** Names that exist but cannot be read, each with why; told when the SQL names one. */
+  /** Names that exist but cannot be read, each with why; told when the SQL names one. System tables are refold.NAME. */
   readonly refused?: Readonly<Record<string, ErrorBody>>
 }
 
@@ -59,8 +59,8 @@ export async function readSql(
     relations: exposedRelations(context, request),
   })
   if (!checked.ok) throw mistakesError(checked.mistakes)
-  for (const { name } of checked.used) {
-    const refused = context.refused?.[name]
+  for (const { kind, name } of checked.used) {
+    const refused = context.refused?.[kind === 'system' ? `refold.${name}` : name]
     if (refused !== undefined) throw fromErrorBody(refused)
   }
   const copies = await mkdtemp(join(context.scratchDir, 'sql-'))

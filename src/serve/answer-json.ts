@@ -11,11 +11,11 @@ import type { StreamDef } from '../model/schema.ts'
 import type { AnswerMeta } from './core.ts'
 
 export function viewAnswerJson(view: string, answer: Rows & AnswerMeta): string {
-  const { cut, lagMs, columns, json, truncated } = answer
+  const { cut, at, lagMs, columns, json, truncated } = answer
   const stall = answer.stalled[view]
   return (
     `{"view":${JSON.stringify(view)},"version":${JSON.stringify(answer.versions[view] ?? null)},"cut":${cut},` +
-    `"watermark":${JSON.stringify(lowestWatermark(answer.watermarks))},"lagMs":${lagMs},` +
+    `"at":${at === null ? 'null' : `"${at}"`},"watermark":${JSON.stringify(lowestWatermark(answer.watermarks))},"lagMs":${lagMs},` +
     `${stall === undefined ? '' : `"stalled":${JSON.stringify(stall)},`}"columns":${JSON.stringify(columns)},` +
     `"rows":${json},"truncated":${truncated}}`
   )
@@ -24,7 +24,7 @@ export function viewAnswerJson(view: string, answer: Rows & AnswerMeta): string 
 export function sqlAnswerJson(answer: Rows & AnswerMeta): string {
   const { cut, at, lagMs, columns, json, truncated, stalled, trimmed } = answer
   return (
-    `{"cut":${cut},"versions":${JSON.stringify(answer.versions)},` +
+    `{"cut":${cut},"at":${at === null ? 'null' : `"${at}"`},"versions":${JSON.stringify(answer.versions)},` +
     `"watermarks":${JSON.stringify(answer.watermarks)},"lagMs":${lagMs},` +
     `${Object.keys(stalled).length === 0 ? '' : `"stalled":${JSON.stringify(stalled)},`}` +
     `${trimmed === undefined ? '' : `"trimmed":${JSON.stringify(trimmed)},`}` +

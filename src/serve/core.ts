@@ -17,6 +17,8 @@ import type { CoreLake } from './core-lake.ts'
 /** What every answer carries beside its rows. */
 export interface AnswerMeta {
   readonly cut: CommitSeq
+  /** The moment at which this was reported: `as_reported_at` gives the same rows again. Null for `as_of`. */
+  readonly at: string | null
   readonly versions: Readonly<Record<string, VersionId>>
   /** Per stream read: ISO 8601, or null before the first event or without a time field. */
   readonly watermarks: Readonly<Record<string, string | null>>
@@ -27,7 +29,17 @@ export interface AnswerMeta {
   readonly trimmed?: Readonly<Record<string, TrimNote>>
 }
 
+/** A moment of the past that a read is asked for. */
+export type Moment =
+  /** The events up to a cut, or up to a time of ingest, by the version that answers now. */
+  | { readonly kind: 'cut'; readonly cut: CommitSeq }
+  | { readonly kind: 'time'; readonly us: number }
+  /** What a reader got at that moment, from the version that answered then. */
+  | { readonly kind: 'reported'; readonly us: number }
+
 export interface ReadOptions {
+  /** Left out: now. */
+  readonly moment?: Moment
   /** Wait until the answer includes this cut. */
   readonly after?: CommitSeq
   /** Limit for waiting and for the statement, together. */

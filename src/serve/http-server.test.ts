@@ -164,6 +164,7 @@ test('numbers keep all their digits on the way in and out', async (t) => {
       versions: { user_totals: fakeVersion },
       watermarks: { orders: '2026-01-01T00:00:00Z', clicks: '2025-12-31T23:59:59.5Z' },
       lagMs: 3,
+      at: null,
       stalled: {},
     }),
   })
@@ -350,6 +351,7 @@ test('a view is read with filters, order and limits; mistakes are named together
     'view',
     'version',
     'cut',
+    'at',
     'watermark',
     'lagMs',
     'columns',
@@ -392,14 +394,39 @@ test('a view is read with filters, order and limits; mistakes are named together
   assert.equal(reserved.status, 400)
 })
 
-test('the version that serves may be given by its first digits', async (t) => {
-  const { core, get } = await start(t)
-  await get(`/v1/views/user_totals?version=${fakeVersion.slice(0, 12)}`)
-  await get('/v1/views/user_totals?version=ffffffffffff')
-  const versions = core.calls
-    .filter((call) => call.method === 'readView')
-    .map((call) => (call.arguments[0] as { version: string }).version)
-  assert.deepEqual(versions, [fakeVersion, 'ffffffffffff'])
+test('versions and moments of the past are led to the core, which knows them', async (t) => {
+  const { core, get, post } = await start(t)
+  for (const query of [
+    'version=ffffffffffff',
+    'as_of=17',
+    'as_of=2026-01-31T12:00:00Z',
+    'as_reported_at=2026-01-31T12:00:00.000001%2B00:00&where.gone=1',
+  ]) {
+    assert.equal((await get(`/v1/views/user_totals?${query}`)).status, 200, query)
+  }
+  await post('/v1/sql', '{"sql":"SELECT 1","as_of":17}')
+  const reads = core.calls.filter(({ method }) => method === 'readView' || method === 'sql')
+  const asked = reads.map(({ arguments: [wanted, options] }) => [
+    (wanted as { version?: string }).version,
+    (options as { moment?: unknown }).moment,
+  ])
+  const us = Date.UTC(2026, 0, 31, 12) * 1000
+  assert.deepEqual(asked, [
+    ['ffffffffffff', undefined],
+    [undefined, { kind: 'cut', cut: 17 }],
+    [undefined, { kind: 'time', us }],
+    [undefined, { kind: 'reported', us: us + 1 }],
+    [undefined, { kind: 'cut', cut: 17 }],
+  ])
+  for (const query of [
+    'as_of=x',
+    'as_of=-1',
+    'as_reported_at=7',
+    'as_of=1&as_reported_at=2026-01-31T12:00:00Z',
+  ]) {
+    const { status, json } = await get(`/v1/views/user_totals?${query}`)
+    assert.deepEqual([status, json.error.code], [400, 'REQUEST_PARAMETER'], query)
+  }
 })
 
 test('a stalled view says so in its answer', async (t) => {
@@ -415,6 +442,7 @@ test('a stalled view says so in its answer', async (t) => {
       versions: {},
       watermarks: {},
       lagMs: 9,
+      at: null,
       stalled: { user_totals: stall },
     }),
   })

@@ -4,13 +4,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sqlAnswerJson } from './answer-json.ts'
 import type { ReadOptions } from './core.ts'
 import { readJsonBody } from './json-body.ts'
+import { momentNames, momentOf } from './moment.ts'
 import { nearestHint, parameterError, QueryParameters } from './query-parameters.ts'
 import { answerSignal, sendJson } from './reply.ts'
 import type { Route, RouteContext } from './route.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024
 const DEFAULT_LIMIT = 1000
-const FIELDS = ['sql', 'limit', 'after', 'timeout']
+const FIELDS = ['sql', 'limit', 'after', 'timeout', ...momentNames]
 
 export function sqlRoutes(context: RouteContext): readonly Route[] {
   return [
@@ -68,10 +69,27 @@ function checkFields(
   const limit = whole('limit', 1, rowsMax) ?? Math.min(DEFAULT_LIMIT, rowsMax)
   const after = whole('after', 0, Number.MAX_SAFE_INTEGER)
   const timeoutMs = whole('timeout', 1, timeoutMsMax)
+  const text = (name: string): string | undefined => {
+    const value = fields[name]
+    if (value === undefined || value === null) return undefined
+    return typeof value === 'string' ? value : JSON.stringify(value)
+  }
+  const texts = { as_of: text('as_of'), as_reported_at: text('as_reported_at') }
+  const moment = momentOf(texts, (parameter, fact, hint) => {
+    mistakes.push({
+      parameter,
+      message: `field "${parameter}" ${fact}`,
+      ...(hint === undefined ? {} : { hint }),
+    })
+  })
   if (mistakes.length > 0) throw parameterError(mistakes)
   return {
     sql: sql as string,
     limit,
-    options: { ...(after === undefined ? {} : { after }), ...(timeoutMs === undefined ? {} : { timeoutMs }) },
+    options: {
+      ...(after === undefined ? {} : { after }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      ...(moment === undefined ? {} : { moment }),
+    },
   }
 }

@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { RefoldError } from '../model/errors.ts'
 import { deltaLines, viewAnswerJson } from './answer-json.ts'
 import type { Core, ReadOptions, ViewInfo } from './core.ts'
+import { momentOf } from './moment.ts'
 import { sendNdjson } from './ndjson-reply.ts'
 import { nearestHint, QueryParameters } from './query-parameters.ts'
 import { answerSignal, sendJson } from './reply.ts'
@@ -88,12 +89,28 @@ const readParameters: readonly ParameterDoc[] = [
   },
   { name: 'after', in: 'query', type: 'integer', text: 'Wait until the answer includes this cut.' },
   { name: 'timeout', in: 'query', type: 'integer', text: 'Milliseconds for waiting and reading together.' },
-  { name: 'version', in: 'query', type: 'string', text: 'Read this version instead of the one that serves.' },
+  {
+    name: 'version',
+    in: 'query',
+    type: 'string',
+    text: 'Read this version instead of the one that serves; its first 12 digits are enough.',
+  },
+  {
+    name: 'as_of',
+    in: 'query',
+    type: 'string',
+    text: 'The rows with the events up to this cut, or up to this time of ingest (ISO 8601).',
+  },
+  {
+    name: 'as_reported_at',
+    in: 'query',
+    type: 'string',
+    text: 'The rows that a reader got at this moment (ISO 8601, up to microseconds), from the version that answered then.',
+  },
 ]
 
 interface KnownView {
   readonly name: string
-  readonly version: string
   readonly columns: readonly string[]
   /** SQL tells no names apart by case. */
   readonly lowerColumns: ReadonlySet<string>
@@ -120,9 +137,9 @@ function createViewIndex(core: Core): ViewIndex {
   return { refresh, find: (name) => known.get(name) ?? refresh(name) }
 }
 
-function knownView({ name, version, columns }: ViewInfo): KnownView {
+function knownView({ name, columns }: ViewInfo): KnownView {
   const names = columns.map((column) => column.name)
-  return { name, version, columns: names, lowerColumns: new Set(names.map((each) => each.toLowerCase())) }
+  return { name, columns: names, lowerColumns: new Set(names.map((each) => each.toLowerCase())) }
 }
 
 function viewName(request: FastifyRequest): string {
@@ -140,26 +157,23 @@ async function readView(
   reply: FastifyReply,
 ): Promise<unknown> {
   const name = viewName(request)
-  let view = index.find(name)
   const query = queryOf(request)
   const limit = query.integer('limit', 1, settings.rowsMax) ?? DEFAULT_LIMIT
   const order = orderOf(query)
   const where = whereOf(query)
   const read = readOptions(query, settings.timeoutMsMax)
   const version = query.text('version')
-  const used = [...Object.keys(where), ...order.map((term) => term.column)]
-  if (!used.every((column) => view.lowerColumns.has(column.toLowerCase()))) view = index.refresh(name)
-  if (version === undefined) checkColumns(query, view, used)
+  // Another version may have other columns, and a view that is gone can be read as it was.
+  if (version === undefined && read.moment === undefined) {
+    const used = [...Object.keys(where), ...order.map((term) => term.column)]
+    let view = index.find(name)
+    if (!used.every((column) => view.lowerColumns.has(column.toLowerCase()))) view = index.refresh(name)
+    checkColumns(query, view, used)
+  }
   query.finish()
   const { signal, release } = answerSignal(reply)
   try {
-    const wanted = {
-      view: name,
-      where,
-      order,
-      limit,
-      ...(version === undefined ? {} : { version: fullVersion(index, view, version) }),
-    }
+    const wanted = { view: name, where, order, limit, ...(version === undefined ? {} : { version }) }
     const answer = await core.readView(wanted, { ...read, signal })
     return sendJson(reply, viewAnswerJson(name, answer), answer.cut)
   } finally {
@@ -167,23 +181,10 @@ async function readView(
   }
 }
 
-/** People see the first 12 digits of a version and may give them back for the one that serves. */
-function fullVersion(index: ViewIndex, view: KnownView, version: string): string {
-  if (version.length < 12) return version
-  if (view.version.startsWith(version)) return view.version
-  const now = index.refresh(view.name).version
-  return now.startsWith(version) ? now : version
-}
-
 /** Column → value. A name without an equals sign asks for NULL, one with nothing after it for the empty text. */
 function whereOf(query: QueryParameters): Record<string, string | null> {
   const where: Record<string, string | null> = Object.create(null)
   for (const name of query.names()) {
-    if (name === 'as_of' || name === 'as_reported_at') {
-      query.text(name)
-      query.mistake(name, 'is reserved and has no meaning yet')
-      continue
-    }
     if (RESERVED.has(name)) continue
     const column = name.startsWith('where.') ? name.slice('where.'.length) : name
     const text = query.text(name) ?? ''
@@ -212,11 +213,14 @@ function checkColumns(query: QueryParameters, view: KnownView, used: readonly st
   }
 }
 
-/** The parameters `after` and `timeout`, which all reads share. */
+/** The parameters that all reads share. */
 function readOptions(query: QueryParameters, timeoutMsMax: number): Omit<ReadOptions, 'signal'> {
   const after = query.integer('after', 0, Number.MAX_SAFE_INTEGER)
   const timeoutMs = query.integer('timeout', 1, timeoutMsMax)
+  const texts = { as_of: query.text('as_of'), as_reported_at: query.text('as_reported_at') }
+  const moment = momentOf(texts, (name, fact, hint) => query.mistake(name, fact, hint))
   return {
+    ...(moment === undefined ? {} : { moment }),
     ...(after === undefined ? {} : { after }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
   }

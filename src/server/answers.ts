@@ -1,15 +1,27 @@
 /**
- * Reads through the engine, each with the stamp that every answer carries: cut, versions, watermarks, lag. No state
- * of its own. A read waits for the cut that its reader names, and for an engine that restarts, up to one deadline.
+ * Reads through the engine, each with the stamp that every answer carries: cut, moment, versions, watermarks, lag. A
+ * read waits for the cut that its reader names, and for an engine that restarts, up to one deadline. Reads of the past,
+ * and of versions that the engine does not hold, are led to the past engine. State: the greatest cut that was shown.
  */
 
-import { readVersion, type Serving, serving } from '../catalog/versions.ts'
+import { trimmedIn } from '../catalog/trims.ts'
+import { readVersion, type Serving } from '../catalog/versions.ts'
 import type { ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
-import type { CommitSeq } from '../model/cut.ts'
+import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
-import type { AnswerMeta, ReadOptions } from '../serve/core.ts'
+import { utcText } from '../model/utc-text.ts'
+import type { AnswerMeta, Moment, ReadOptions } from '../serve/core.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import type { ServerContext } from './context.ts'
+import { refuseLostBase } from './lake/lost-bases.ts'
+import {
+  type PastAnswer,
+  type PastPoint,
+  pointAt,
+  readPastSql,
+  readPastView,
+  versionNamed,
+} from './past/past-reads.ts'
 import { systemTablesFor } from './system-tables.ts'
 
 export class Answers {
@@ -17,7 +29,6 @@ export class Answers {
   readonly #timeoutMs: number
   /** Streams that a version reads; a version never changes. */
   readonly #streamsOf = new Map<string, readonly string[]>()
-  #serving: { readonly revision: number; readonly pointers: Serving } | undefined
 
   /** No answer stands before this cut: what was shown, and what was acknowledged before this server was started. */
   #shown: CommitSeq
@@ -29,24 +40,39 @@ export class Answers {
   }
 
   async readView(request: Omit<ViewRead, 'timeoutMs'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
-    const { signal } = options
-    this.#checkView(request.view)
-    return await this.#notBehind(
+    const { signal, moment } = options
+    const { view } = request
+    const version =
+      request.version === undefined ? undefined : versionNamed(this.#context, view, request.version)
+    const named = { ...request, ...(version === undefined ? {} : { version }) }
+    if (moment !== undefined) return await this.#pastView(named, moment, options)
+    refuseLostBase(this.#context, { view, version })
+    if (version === undefined) this.#checkView(view)
+    else if (this.#context.supervisor.viewProgress(view, version) === undefined) {
+      return await this.#pastView(named, { kind: 'cut', cut: this.#context.log.state().cut.commit }, options)
+    }
+    const answer = await this.#notBehind(
       options,
-      (cut, deadline) => this.#reachView(request.view, cut, options.after !== undefined, deadline, signal),
+      (cut, deadline) => this.#reachView(view, version, cut, options.after !== undefined, deadline, signal),
       (deadline) =>
         this.#context.supervisor.use(
-          (engine) => engine.read({ ...request, timeoutMs: this.#left(deadline) }, signal),
+          (engine) => engine.read({ ...named, timeoutMs: this.#left(deadline) }, signal),
           deadline,
           signal,
         ),
     )
+    return this.#stamped(answer, version !== undefined)
   }
 
   async sql(request: Pick<SqlRead, 'sql' | 'limit'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
-    const { signal } = options
+    const { signal, moment } = options
+    if (moment !== undefined) {
+      const point = await pointAt(this.#context, moment, this.#context.serving())
+      return this.#past(await readPastSql(this.#context, request, point, options), point)
+    }
+    refuseLostBase(this.#context, request)
     const system = await systemTablesFor(this.#context, request.sql)
-    return await this.#notBehind(
+    const answer = await this.#notBehind(
       options,
       (cut, deadline) => this.#reachAll(cut, deadline, signal),
       (deadline) =>
@@ -56,6 +82,18 @@ export class Answers {
           signal,
         ),
     )
+    const stamped = this.#stamped(answer, false)
+    const trimmed = trimmedIn(this.#context.catalog, request.sql)
+    return Object.keys(trimmed).length === 0 ? stamped : { ...stamped, trimmed }
+  }
+
+  async #pastView(
+    request: Omit<ViewRead, 'timeoutMs'>,
+    moment: Moment,
+    options: ReadOptions,
+  ): Promise<Rows & AnswerMeta> {
+    const point = await pointAt(this.#context, moment, this.#context.serving())
+    return this.#past(await readPastView(this.#context, request, point, options), point)
   }
 
   /**
@@ -66,7 +104,7 @@ export class Answers {
     options: ReadOptions,
     reach: (cut: CommitSeq, deadline: number) => Promise<void>,
     read: (deadline: number) => Promise<Rows & ReadStamp>,
-  ): Promise<Rows & AnswerMeta> {
+  ): Promise<Rows & ReadStamp> {
     const { clock } = this.#context
     const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
     while (true) {
@@ -78,15 +116,15 @@ export class Answers {
       if (rows.cut < wanted && !isStalled && clock.monotonicMs() < deadline) continue
       if (rows.cut < wanted && !isStalled) throw notReached('the engine', wanted, rows.cut)
       this.#shown = Math.max(this.#shown, rows.cut)
-      return this.#stamped(rows)
+      return rows
     }
   }
 
   /** Resolves when a real query over every live view was answered. */
   async probe(): Promise<void> {
-    const { supervisor, clock, catalog } = this.#context
+    const { supervisor, clock } = this.#context
     const deadline = clock.monotonicMs() + 2_000
-    const [view] = Object.keys(serving(catalog))
+    const [view] = Object.keys(this.#context.serving())
     await supervisor.use(async (engine) => {
       if (view !== undefined) {
         await engine.read({ view, where: {}, order: [], limit: 1, timeoutMs: this.#left(deadline) })
@@ -96,7 +134,7 @@ export class Answers {
 
   #checkView(view: string): void {
     const { catalog } = this.#context
-    const pointers = this.#pointers()
+    const pointers = this.#context.serving()
     if (pointers[view] !== undefined) return
     const building = catalog.get(
       `SELECT state, reason FROM versions WHERE view = ? AND state IN ('building', 'failed')
@@ -116,13 +154,14 @@ export class Answers {
   /** A view that stands still is read as it is, unless the reader named the cut. */
   async #reachView(
     view: string,
+    version: VersionId | undefined,
     cut: CommitSeq,
     named: boolean,
     deadline: number,
     signal?: AbortSignal,
   ): Promise<void> {
     const { supervisor } = this.#context
-    const progress = () => supervisor.viewProgress(view, this.#pointers()[view] ?? '')
+    const progress = () => supervisor.viewProgress(view, version ?? this.#context.serving()[view] ?? '')
     const there = await supervisor.until(
       () => (progress()?.cut ?? -1) >= cut || isStalled(progress()),
       deadline,
@@ -139,10 +178,25 @@ export class Answers {
     throw notReached('the engine', cut, supervisor.progress?.cut)
   }
 
-  #stamped(answer: Rows & ReadStamp): Rows & AnswerMeta {
-    const { history, clock } = this.#context
+  #stamped(answer: Rows & ReadStamp, pinned: boolean): Rows & AnswerMeta {
+    const { history, clock, reports } = this.#context
     const { columns, json, count, truncated, cut, versions, stalled } = answer
-    const state = history.at(cut)
+    const at = utcText(reports.stamp(answer, pinned))
+    const lagMs = history.lagMs(cut, clock.nowMs())
+    const watermarks = this.#watermarks(cut, versions)
+    return { columns, json, count, truncated, cut, at, versions, stalled, watermarks, lagMs }
+  }
+
+  /** Nothing up to the cut that was asked for is missing, so there is no lag. */
+  #past(answer: PastAnswer, { reportedUs }: PastPoint): Rows & AnswerMeta {
+    const { columns, json, count, truncated, cut, versions } = answer
+    const at = reportedUs === undefined ? null : utcText(reportedUs)
+    const watermarks = this.#watermarks(cut, versions)
+    return { columns, json, count, truncated, cut, at, versions, stalled: {}, watermarks, lagMs: 0 }
+  }
+
+  #watermarks(cut: CommitSeq, versions: Serving): Record<string, string | null> {
+    const state = this.#context.history.at(cut)
     const watermarks: Record<string, string | null> = {}
     for (const [view, version] of Object.entries(versions)) {
       for (const stream of this.#streams(view, version)) {
@@ -150,17 +204,7 @@ export class Answers {
         watermarks[stream] = timeUs === undefined ? null : new Date(Math.floor(timeUs / 1000)).toISOString()
       }
     }
-    const lagMs = history.lagMs(cut, clock.nowMs())
-    return { columns, json, count, truncated, cut, versions, stalled, watermarks, lagMs }
-  }
-
-  /** Which versions answer; asked of the catalog once for each of its revisions. */
-  #pointers(): Serving {
-    const { catalog } = this.#context
-    if (this.#serving?.revision !== catalog.revision) {
-      this.#serving = { revision: catalog.revision, pointers: serving(catalog) }
-    }
-    return this.#serving.pointers
+    return watermarks
   }
 
   #streams(view: string, version: string): readonly string[] {

@@ -4,6 +4,7 @@
  */
 
 import type { Catalog } from '../catalog/open-catalog.ts'
+import type { Serving } from '../catalog/versions.ts'
 import type { Job, JobResult } from '../engine/engine.ts'
 import type { JobOptions } from '../engine/run-job.ts'
 import type { CommitLog } from '../log/commit-log.ts'
@@ -21,6 +22,7 @@ import type { DataFolder } from './data-folder.ts'
 import type { EngineSupervisor } from './engine-supervisor.ts'
 import type { LakeEvents } from './lake-events.ts'
 import type { Past } from './past/past.ts'
+import type { ReportJournal } from './past/report-journal.ts'
 import type { SkipLedger } from './skip-ledger.ts'
 import type { SourcePins } from './source-pins.ts'
 
@@ -43,6 +45,8 @@ export interface ServerContext {
   readonly supervisor: EngineSupervisor
   /** States of versions at earlier cuts, and questions over them. */
   readonly past: Past
+  /** What answers showed, and when. */
+  readonly reports: ReportJournal
   readonly publications: Serial
   /** Runs a job in a worker process; few at a time, the others wait. */
   readonly runJob: RunJob
@@ -55,6 +59,8 @@ export interface ServerContext {
   /** Called at every crash point; in production it does nothing. */
   crash(point: ServerCrashPoint): void
   streams(): readonly StreamDef[]
+  /** Which versions answer, as the catalog has it; the same object while nothing is published. */
+  serving(): Serving
   /** True from the beginning of the server's end: background work stops at its next step. */
   closing(): boolean
 }

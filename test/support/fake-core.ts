@@ -306,6 +306,7 @@ function meta(state: State): AnswerMeta {
     versions: { user_totals: fakeVersion },
     watermarks: { orders: null },
     lagMs: 0,
+    at: '2026-01-01T00:00:00.000001Z',
     stalled: {},
   }
 }

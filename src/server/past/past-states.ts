@@ -10,6 +10,7 @@
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { skippedOf } from '../../catalog/skipped.ts'
 import { pastSlicesOf } from '../../catalog/slices.ts'
+import { latestStreams } from '../../catalog/streams.ts'
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
 import { readVersion } from '../../catalog/versions.ts'
 import type { Rows } from '../../engine/engine.ts'
@@ -121,7 +122,7 @@ export class PastStates implements Past {
       try {
         return await this.#parts.pins.with((sources) => {
           const request = {
-            streams: this.#parts.streams(),
+            streams: this.#streams(),
             sources,
             timeoutMs: timeoutMs ?? this.#parts.timeoutMs(),
           }
@@ -139,6 +140,13 @@ export class PastStates implements Past {
         release()
       }
     }
+  }
+
+  /** Old versions may read streams that the project no longer has. */
+  #streams(): readonly StreamDef[] {
+    const own = this.#parts.streams()
+    const names = new Set(own.map(({ name }) => name))
+    return [...own, ...latestStreams(this.#parts.catalog).filter(({ name }) => !names.has(name))]
   }
 
   /** The same state by another chain, where its chain has the damaged slice. */

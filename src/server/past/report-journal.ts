@@ -1,0 +1,159 @@
+/**
+ * Keeps what answers show, so that each can be given again. State: the newest entry, the entries that are not written
+ * yet, and the last moment that was given out.
+ *
+ * Every live answer gets a moment, later than all before it, at which the journal says exactly the answer's cut and
+ * versions. Most answers show what the newest entry says: then a moment is all they get. One that shows something
+ * newer makes an entry. One that is late (it was begun before a tick or a cutover, and ends after others showed what
+ * came of it) gets an entry of its own, and one more after it that says again what is newest.
+ */
+
+import type { Catalog } from '../../catalog/open-catalog.ts'
+import { firstReport, lastReport, type ReportEntry, reportAt } from '../../catalog/reports.ts'
+import type { Serving } from '../../catalog/versions.ts'
+import type { ReadStamp } from '../../engine/engine.ts'
+import type { CommitSeq } from '../../model/cut.ts'
+import { RefoldError } from '../../model/errors.ts'
+import { utcText } from '../../model/utc-text.ts'
+import type { Clock } from '../../std/clock.ts'
+
+export interface ReportParts {
+  readonly catalog: Catalog
+  readonly clock: Clock
+  /** Which versions answer, as the catalog has it; the same object while nothing was published. */
+  readonly serving: () => Serving
+}
+
+type Shown = Pick<ReadStamp, 'cut' | 'versions' | 'stalled' | 'stalledAt'>
+
+export class ReportJournal {
+  readonly #parts: ReportParts
+  #newest: ReportEntry | undefined
+  #waiting: ReportEntry[] = []
+  #lastUs: number
+
+  constructor(parts: ReportParts) {
+    this.#parts = parts
+    this.#newest = lastReport(parts.catalog)
+    this.#lastUs = this.#newest?.us ?? 0
+  }
+
+  /** Whether there is something to write. */
+  get waits(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  /** The moment of an answer. `pinned`: its reader asked for that version, so it says nothing of who serves. */
+  stamp(answer: Shown, pinned: boolean): number {
+    const us = this.#nextUs()
+    const newest = this.#newest
+    if (newest !== undefined && shows(newest, answer, pinned)) return us
+    this.#enter(us, answer, pinned)
+    return us
+  }
+
+  /** What a reader would get now, for when nobody reads: called about once a second and after every cutover. */
+  note(cut: CommitSeq, stalledAt: Readonly<Record<string, CommitSeq>>): void {
+    const versions = this.#parts.serving()
+    const newest = this.#newest
+    const isKnown =
+      newest !== undefined &&
+      newest.cut >= cut &&
+      (newest.versions === versions || same(newest.versions, versions)) &&
+      same(newest.stalledAt, stalledAt)
+    if (isKnown) return
+    this.#push({ us: this.#nextUs(), cut: Math.max(cut, newest?.cut ?? 0), versions, stalledAt })
+  }
+
+  /** Hands over what is not written yet to `write`; when that throws, it is handed over again the next time. */
+  write(write: (entries: readonly ReportEntry[]) => void): void {
+    const entries = this.#waiting
+    write(entries)
+    if (this.#waiting === entries) this.#waiting = []
+  }
+
+  /** What was shown at a moment. Throws MOMENT_UNKNOWN. */
+  at(us: number): ReportEntry {
+    const { catalog, clock } = this.#parts
+    const nowUs = Math.max(clock.nowMs() * 1000 + 999, this.#lastUs)
+    if (us > nowUs) {
+      throw new RefoldError('MOMENT_UNKNOWN', `${utcText(us)} lies ahead: here it is ${utcText(nowUs)}`)
+    }
+    const found = this.#waiting.findLast((entry) => entry.us <= us) ?? reportAt(catalog, us)
+    if (found !== undefined) return found
+    const first = firstReport(catalog) ?? this.#waiting[0]
+    const since =
+      first === undefined ? 'nothing was reported yet' : `the first report is of ${utcText(first.us)}`
+    throw new RefoldError(
+      'MOMENT_UNKNOWN',
+      `nothing is known of what was reported at ${utcText(us)}: ${since}`,
+    )
+  }
+
+  #enter(us: number, answer: Shown, pinned: boolean): void {
+    const newest = this.#newest
+    const { cut, versions } = answer
+    const stalledAt = stalledAfter(newest?.stalledAt ?? {}, answer)
+    const current = this.#parts.serving()
+    const isOf = (set: Serving) =>
+      pinned || Object.keys(versions).every((view) => set[view] === versions[view])
+    const upTo = isAllStalled(answer) ? (newest?.cut ?? cut) : cut
+    if (newest === undefined || upTo >= newest.cut) {
+      const set = isOf(current)
+        ? current
+        : newest !== undefined && isOf(newest.versions)
+          ? newest.versions
+          : undefined
+      if (set !== undefined) {
+        this.#push({ us, cut: upTo, versions: set, stalledAt })
+        return
+      }
+    }
+    const set = newest?.versions ?? current
+    this.#waiting.push({ us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt })
+    if (newest === undefined) this.#push({ us: this.#nextUs(), cut, versions: current, stalledAt: {} })
+    else this.#push({ ...newest, us: this.#nextUs() })
+  }
+
+  #push(entry: ReportEntry): void {
+    this.#newest = entry
+    this.#waiting.push(entry)
+  }
+
+  #nextUs(): number {
+    this.#lastUs = Math.max(this.#parts.clock.nowMs() * 1000, this.#lastUs + 1)
+    return this.#lastUs
+  }
+}
+
+/** Whether an entry says what the answer showed. */
+function shows(entry: ReportEntry, answer: Shown, pinned: boolean): boolean {
+  if (answer.cut !== entry.cut && !isAllStalled(answer)) return false
+  for (const view in answer.versions) {
+    if (!pinned && entry.versions[view] !== answer.versions[view]) return false
+    if (entry.stalledAt[view] !== answer.stalledAt?.[view]) return false
+  }
+  return true
+}
+
+/** Such an answer has the views' own cuts and none of the others'. */
+function isAllStalled(answer: Shown): boolean {
+  if (answer.stalledAt === undefined) return false
+  for (const view in answer.versions) if (answer.stalledAt[view] === undefined) return false
+  return true
+}
+
+function stalledAfter(before: ReportEntry['stalledAt'], answer: Shown): ReportEntry['stalledAt'] {
+  const after: Record<string, CommitSeq> = { ...before }
+  for (const view of Object.keys(answer.versions)) {
+    const at = answer.stalledAt?.[view]
+    if (at === undefined) delete after[view]
+    else after[view] = at
+  }
+  return after
+}
+
+function same<T>(a: Readonly<Record<string, T>>, b: Readonly<Record<string, T>>): boolean {
+  const keys = Object.keys(a)
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key])
+}

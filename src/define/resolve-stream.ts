@@ -1,10 +1,11 @@
 /** Turns what `stream` was given into a `StreamDef`, reporting every mistake with its place. No state. */
 
-import type { Field, ObjectType, RetentionDef, StreamDef } from '../model/schema.ts'
+import type { Compatibility, Field, ObjectType, RetentionDef, StreamDef } from '../model/schema.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import { lowerSchema } from './lower.ts'
 import type { CallSite } from './places.ts'
 import type { Refuse } from './refuse.ts'
+import { withAliases } from './resolve-aliases.ts'
 import { type SettingReader, settingReader } from './settings.ts'
 import type { StreamSpec } from './spec.ts'
 
@@ -22,18 +23,22 @@ export function resolveStream(spec: StreamSpec, call: CallSite, refuse: Refuse):
       count: read.count(['dedupe', 'count'], 10_000_000, 0, 1_000_000_000),
     },
     latenessMs: read.duration(['lateness'], 0, 0),
+    ...compatibilityOf(spec, call, refuse),
     ...retentionOf(spec, read),
   }
   if (spec.schema === undefined) {
     refuse('STREAM_SCHEMA', `${what} has no schema`, call.place, 'Give it `schema: z.object({ … })`.')
     return undefined
   }
-  const schema = lowerSchema(spec.schema, (path, message, hint) => {
+  const lowered = lowerSchema(spec.schema, (path, message, hint) => {
     const place = path.length === 0 ? call.option(['schema']) : call.field(path)
     const field = path.length === 0 ? '' : ` field "${pathText(path)}":`
     refuse('STREAM_SCHEMA', `${what}:${field} ${message}`, place, hint)
   })
-  if (schema === undefined) return undefined
+  if (lowered === undefined) return undefined
+  const schema = withAliases(lowered, spec.aliases, (key, message, hint) => {
+    refuse('STREAM_SCHEMA', `${what}: ${message}`, call.option(['aliases', key]), hint)
+  })
   const known = Object.keys(spec.schema.shape ?? {})
   for (const role of ['id', 'key', 'time'] as const) checkRole(spec, role, schema, known, call, refuse)
   const { id, key, time } = spec
@@ -45,6 +50,22 @@ export function resolveStream(spec: StreamSpec, call: CallSite, refuse: Refuse):
     ...(time === undefined ? {} : { time }),
     ...settings,
   }
+}
+
+const compatibilities: readonly Compatibility[] = ['backward', 'forward', 'full', 'none']
+
+/** Nothing for the default, so that a stream that says nothing looks as it always did. */
+function compatibilityOf(
+  { name, compatibility }: StreamSpec,
+  call: CallSite,
+  refuse: Refuse,
+): { readonly compatibility?: Compatibility } {
+  if (compatibility === undefined || compatibility === 'backward') return {}
+  if (compatibilities.includes(compatibility)) return { compatibility }
+  const hint = `Use ${compatibilities.map((one) => `"${one}"`).join(', ')}, or leave it out for "backward".`
+  const message = `stream "${name}": compatibility ${JSON.stringify(compatibility)} is not known`
+  refuse('PROJECT_SETTING', message, call.option(['compatibility']), hint)
+  return {}
 }
 
 /** Nothing where nothing is limited, so that a stream that keeps everything looks as it always did. */

@@ -4,7 +4,9 @@
  */
 
 import type { z } from 'zod'
+import type { Compatibility } from '../model/schema.ts'
 import type { CheckOptions } from './check.ts'
+import type { AliasOptions } from './resolve-aliases.ts'
 import type { RunDef } from './types.ts'
 
 /** Milliseconds, or a text such as `15m`; units ms, s, m, h, d. */
@@ -43,6 +45,8 @@ export interface StreamSpec<Name extends string = string, Schema extends z.ZodOb
   readonly partitions: number | undefined
   readonly dedupe: { readonly window?: Duration; readonly count?: number } | undefined
   readonly lateness: Duration | undefined
+  readonly aliases: AliasOptions | undefined
+  readonly compatibility: Compatibility | undefined
   readonly retention?: RetentionOptions | undefined
   /** Stack of the builder's call. */
   readonly calledAt: string

@@ -1,135 +1,201 @@
 /**
- * Decides whether a stream may be changed while it holds events: every event in the log must still be one of the
- * new schema, read with the same SQL types or wider ones. Pure.
+ * Decides whether a stream may be changed while the log holds events: compares the new definition with every schema
+ * under which events lie there, and says of each fault which rule it breaks. Pure.
+ *
+ * Three rules. `read`: old events can be read under the new schema at all, with the same SQL types or wider ones;
+ * this must always hold, because views are folded from the log. `backward`: every old event is one of the new
+ * schema. `forward`: every event of the new schema is one of the old. A stream's `compatibility` says which of the
+ * two latter ones it asks for.
  */
 
+import type { CommitSeq } from '../model/cut.ts'
 import { type ErrorPlace, RefoldError } from '../model/errors.ts'
-import { type Field, type FieldType, type StreamDef, sqlType } from '../model/schema.ts'
+import { type Compatibility, type Field, namesOf, type StreamDef } from '../model/schema.ts'
 import { nearestName } from '../std/nearest-name.ts'
+import { typeFaults } from './type-change.ts'
 
-/** Why old events do not fit; empty when they do. */
+/** A schema under which the log holds events. */
+export interface HeldSchema {
+  /** It held for the events after this cut. */
+  readonly since: CommitSeq
+  readonly def: StreamDef
+}
+
+export type ChangeRule = 'read' | 'backward' | 'forward'
+
+export interface ChangeFault {
+  readonly rule: ChangeRule
+  /** Path of the field as older events have it; '' where the stream itself is meant. */
+  readonly field: string
+  readonly message: string
+  readonly hint: string
+}
+
+export type AddFault = (rule: ChangeRule, field: string, message: string, hint: string) => void
+
+/** A refused change, with the schemas that it does not fit. */
+export interface RefusedChange extends ChangeFault {
+  readonly since: readonly CommitSeq[]
+}
+
+/** What the stream's compatibility refuses, each fault once however many schemas have it. */
+export function refusedChanges(held: readonly HeldSchema[], next: StreamDef): readonly RefusedChange[] {
+  const rules = rulesOf(next.compatibility ?? 'backward')
+  const found = new Map<string, ChangeFault & { since: CommitSeq[] }>()
+  for (const { since, def } of held) {
+    for (const fault of changeFaults(def, next)) {
+      if (!rules.includes(fault.rule)) continue
+      const known = found.get(fault.message)
+      if (known === undefined) found.set(fault.message, { ...fault, since: [since] })
+      else if (!known.since.includes(since)) known.since.push(since)
+    }
+  }
+  return [...found.values()]
+}
+
+/** The same for one schema, as errors; empty when the change is allowed. */
 export function checkStreamChange(
   old: StreamDef,
   next: StreamDef,
   place?: ErrorPlace,
 ): readonly RefoldError[] {
-  const mistakes: RefoldError[] = []
-  const refuse = (message: string, hint: string) => {
-    const options = place === undefined ? { hint } : { hint, place }
-    mistakes.push(new RefoldError('STREAM_CHANGED', `stream "${old.name}": ${message}`, options))
-  }
-  if (old.partitions !== next.partitions) {
-    const hint = `Set partitions back to ${old.partitions}, or declare a stream with another name.`
-    refuse(`the number of partitions changed from ${old.partitions} to ${next.partitions}`, hint)
-  }
-  if (old.key !== next.key) {
-    const hint = `Set key back to ${named(old.key)}, or declare a stream with another name.`
-    refuse(`the key changed from ${named(old.key)} to ${named(next.key)}`, hint)
-  }
-  compareFields(old.schema.fields, next.schema.fields, '', refuse)
-  return mistakes
+  return refusedChanges([{ since: 0, def: old }], next).map(
+    ({ message, hint }) =>
+      new RefoldError('STREAM_CHANGED', `stream "${next.name}": ${message}`, {
+        hint,
+        ...(place === undefined ? {} : { place }),
+      }),
+  )
 }
 
-type Refuse = (message: string, hint: string) => void
-
-function compareFields(old: readonly Field[], next: readonly Field[], prefix: string, refuse: Refuse): void {
-  const nextByName = new Map(next.map((field) => [field.name, field]))
-  const added = next.filter((field) => !old.some(({ name }) => name === field.name))
-  for (const field of old) {
-    const path = prefix + field.name
-    const successor = nextByName.get(field.name)
-    if (successor !== undefined) compareField(field, successor, path, refuse)
-    else {
-      const renamed = nearestName(
-        field.name,
-        added.map(({ name }) => name),
-      )
-      const hint =
-        renamed === undefined
-          ? 'Keep the field, as .optional() if it comes no more.'
-          : `Keep the field; "${renamed}" would be a new one, not its new name.`
-      refuse(`field "${path}" was removed, but events in the log have it`, hint)
-    }
-  }
-  for (const field of added) {
-    if (field.optional || field.defaultValue !== undefined) continue
-    const hint = 'Declare it .optional() or with .default(…).'
-    refuse(`field "${prefix + field.name}" is new and required, but events in the log lack it`, hint)
-  }
+function rulesOf(compatibility: Compatibility): readonly ChangeRule[] {
+  if (compatibility === 'full') return ['read', 'backward', 'forward']
+  return compatibility === 'none' ? ['read'] : ['read', compatibility]
 }
 
-function compareField(old: Field, next: Field, path: string, refuse: Refuse): void {
-  const couldMiss = old.optional || old.defaultValue !== undefined
-  if (couldMiss && !next.optional && next.defaultValue === undefined) {
-    refuse(
-      `field "${path}" became required, but events in the log may lack it`,
-      'Keep .optional() or .default(…).',
-    )
-  }
-  if (old.nullable && !next.nullable) {
-    refuse(
-      `field "${path}" may no longer be null, but events in the log may have null there`,
-      'Keep .nullable().',
-    )
-  }
-  compareTypes(old.type, next.type, path, refuse)
+/** Everything in which events of the two do not fit each other. */
+export function changeFaults(old: StreamDef, next: StreamDef): readonly ChangeFault[] {
+  const faults: ChangeFault[] = []
+  const add: AddFault = (rule, field, message, hint) => faults.push({ rule, field, message, hint })
+  faults.push(...partitionFaults(old, next))
+  roleFaults(old, next, add)
+  fieldFaults(old.schema.fields, next.schema.fields, '', add)
+  return faults
 }
 
-function compareTypes(old: FieldType, next: FieldType, path: string, refuse: Refuse): void {
-  if (old.kind === 'object' && next.kind === 'object') {
-    compareFields(old.fields, next.fields, `${path}.`, refuse)
-  } else if (old.kind === 'array' && next.kind === 'array') {
-    if (old.elementNullable && !next.elementNullable) nullsGone(`${path}[]`, refuse)
-    compareTypes(old.element, next.element, `${path}[]`, refuse)
-  } else if (old.kind === 'map' && next.kind === 'map') {
-    if (old.valueNullable && !next.valueNullable) nullsGone(`${path}{}`, refuse)
-    compareTypes(old.value, next.value, `${path}{}`, refuse)
-  } else if (!isSameOrWider(old, next)) {
-    const hint = 'Keep the type; add a field with another name for the new one.'
-    refuse(
-      `field "${path}" changed from ${sqlType(old)} to ${sqlType(next)}, which events in the log may not fit`,
-      hint,
-    )
-  } else compareValues(old, next, path, refuse)
-}
-
-function nullsGone(path: string, refuse: Refuse): void {
-  refuse(`"${path}" may no longer be null, but events in the log may have null there`, 'Keep .nullable().')
-}
-
-/** Whether every canonical text of the old type is one of the new type, bounds aside. */
-function isSameOrWider(old: FieldType, next: FieldType): boolean {
-  if (old.kind === 'integer' && next.kind === 'integer') return old.bits <= next.bits
-  if (old.kind === 'decimal' && next.kind === 'decimal') {
-    return next.scale >= old.scale && next.precision - next.scale >= old.precision - old.scale
-  }
-  if (next.kind === 'json') return old.kind === 'json'
-  return old.kind === next.kind
+/** The number of partitions is fixed once a stream is recorded, events or not. */
+export function partitionFaults(old: StreamDef, next: StreamDef): readonly ChangeFault[] {
+  if (old.partitions === next.partitions) return []
+  const message = `the number of partitions changed from ${old.partitions} to ${next.partitions}`
+  const hint = `Set partitions back to ${old.partitions}, or declare a stream with another name.`
+  return [{ rule: 'read', field: '', message, hint }]
 }
 
 /**
- * Bounds and patterns hold for what comes in and are not checked again in the log, so tighter ones are allowed; a
- * value that is taken off a closed list is refused, because readers rely on the list.
+ * The key places events, the id tells them apart and the time moves the watermark; what the log holds was placed, told
+ * apart and timed by the old field. A stream that had no id or no time gains one: nothing was promised before. (Times
+ * of two fields would mix in one watermark that never goes back, and a retry of an event known by its old id would
+ * count twice.)
  */
-function compareValues(old: FieldType, next: FieldType, path: string, refuse: Refuse): void {
-  const before = old.kind === 'string' || old.kind === 'integer' ? old.values : undefined
-  const after = next.kind === 'string' || next.kind === 'integer' ? next.values : undefined
-  if (after === undefined) return
-  if (before !== undefined) {
-    missingValues(before, after, path, refuse)
-    return
+function roleFaults(old: StreamDef, next: StreamDef, add: AddFault): void {
+  for (const role of ['key', 'id', 'time'] as const) {
+    const before = old[role]
+    const after = next[role]
+    if (before === after || (before === undefined && role !== 'key')) continue
+    const field = next.schema.fields.find(({ name }) => name === after)
+    if (field !== undefined && before !== undefined && namesOf(field).includes(before)) continue
+    const hint = `Set ${role} back to ${named(before)}, or declare a stream with another name.`
+    add('read', before ?? '', `the ${role} changed from ${named(before)} to ${named(after)}`, hint)
   }
-  const hint = 'Keep the type open, or add a field with another name.'
-  refuse(`field "${path}" became a closed list, but events in the log may have other values`, hint)
 }
 
-function missingValues(old: readonly string[], next: readonly string[], path: string, refuse: Refuse): void {
-  const gone = old.filter((value) => !next.includes(value)).map((value) => `"${value}"`)
-  if (gone.length === 0) return
-  refuse(
-    `field "${path}" no longer allows ${gone.join(', ')}, but events in the log may have it`,
-    'Keep the value.',
+function fieldFaults(old: readonly Field[], next: readonly Field[], prefix: string, add: AddFault): void {
+  const matched = new Set<Field>()
+  for (const field of old) {
+    const successor = successorOf(field, next)
+    if (successor === undefined) removedFault(field, old, next, prefix, add)
+    else {
+      matched.add(successor)
+      compareField(field, successor, prefix, add)
+    }
+  }
+  for (const field of next) {
+    if (matched.has(field) || field.optional || field.defaultValue !== undefined) continue
+    const hint = 'Declare it .optional() or with .default(…).'
+    const path = prefix + field.name
+    add('backward', path, `field "${path}" is new and required, but events in the log lack it`, hint)
+  }
+}
+
+/** The field that has the name of the old one, now or as a former name. */
+function successorOf(field: Field, next: readonly Field[]): Field | undefined {
+  return (
+    next.find(({ name }) => name === field.name) ??
+    next.find((candidate) => candidate.aliases?.includes(field.name))
   )
+}
+
+function removedFault(
+  field: Field,
+  old: readonly Field[],
+  next: readonly Field[],
+  prefix: string,
+  add: AddFault,
+): void {
+  const path = prefix + field.name
+  const added = next.filter(({ name }) => !old.some((other) => other.name === name)).map(({ name }) => name)
+  const renamed = nearestName(field.name, added) ?? (added.length === 1 ? added[0] : undefined)
+  const hint =
+    renamed === undefined
+      ? 'Keep the field, as .optional() if it comes no more.'
+      : `Keep the field; if "${renamed}" is its new name, say so: aliases: { '${prefix}${renamed}': '${field.name}' }.`
+  add('backward', path, `field "${path}" was removed, but events in the log have it`, hint)
+  if (!field.optional && field.defaultValue === undefined) {
+    const fact = `field "${path}" was removed, but readers of older schemas ask for it`
+    add('forward', path, fact, 'Keep the field.')
+  }
+}
+
+function compareField(old: Field, next: Field, prefix: string, add: AddFault): void {
+  const path = prefix + old.name
+  const couldMiss = old.optional || old.defaultValue !== undefined
+  const canMiss = next.optional || next.defaultValue !== undefined
+  if (couldMiss && !canMiss) {
+    const fact = `field "${path}" became required, but events in the log may lack it`
+    add('backward', path, fact, 'Keep .optional() or .default(…).')
+  }
+  if (!couldMiss && canMiss) {
+    const fact = `field "${path}" may now be missing, but readers of older schemas ask for it`
+    add('forward', path, fact, 'Keep it required.')
+  }
+  if (old.nullable && !next.nullable) {
+    const fact = `field "${path}" may no longer be null, but events in the log may have null there`
+    add('backward', path, fact, 'Keep .nullable().')
+  }
+  if (!old.nullable && next.nullable) {
+    const fact = `field "${path}" may now be null, which readers of older schemas do not expect`
+    add('forward', path, fact, 'Leave out .nullable(); let the field be missing.')
+  }
+  if (old.name !== next.name) lostNames(old, next, path, add)
+  typeFaults(old.type, next.type, path, add, (before, after, within) =>
+    fieldFaults(before, after, `${within}.`, add),
+  )
+}
+
+/** Producers and events that still use the old names must go on being understood. */
+function lostNames(old: Field, next: Field, path: string, add: AddFault): void {
+  const fact = `field "${path}" has the new name "${next.name}", which readers of older schemas do not know`
+  add('forward', path, fact, 'Keep the name.')
+  for (const name of old.aliases ?? []) {
+    if (namesOf(next).includes(name)) continue
+    const hint = `Add "${name}" to the former names of "${next.name}".`
+    add(
+      'backward',
+      path,
+      `field "${path}" was called "${name}" before, which is no longer among its names`,
+      hint,
+    )
+  }
 }
 
 function named(field: string | undefined): string {

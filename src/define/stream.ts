@@ -4,6 +4,8 @@
  */
 
 import type { z } from 'zod'
+import type { Compatibility } from '../model/schema.ts'
+import type { AliasOptions } from './resolve-aliases.ts'
 import { callStack, type Duration, type RetentionOptions, type StreamSpec } from './spec.ts'
 
 export interface StreamOptions<
@@ -24,6 +26,14 @@ export interface StreamOptions<
   readonly partitions?: number
   /** How long an id is remembered: while it is within both bounds. Default 24 h and 10 million. */
   readonly dedupe?: { readonly window?: Duration; readonly count?: number }
+  /**
+   * Fields that had other names before: `{ new_name: 'old_name' }`, or several names, the newest first. A field within
+   * objects is named by its path: `'address.zip'`, `'items[].sku'`. Events under an old name are read, and taken in,
+   * under the new one.
+   */
+  readonly aliases?: AliasOptions
+  /** What a change of the schema must keep while the log holds events. Default `backward`. */
+  readonly compatibility?: Compatibility
   /** How far behind the latest event time the watermark stands. Default 0. */
   readonly lateness?: Duration
   /** How long events are kept, hot and cold: `{ hot: '1h', lake: '400d' }`. Default: the lake for ever. */
@@ -48,6 +58,8 @@ export function stream<
     partitions: options?.partitions,
     dedupe: options?.dedupe,
     lateness: options?.lateness,
+    aliases: options?.aliases,
+    compatibility: options?.compatibility,
     retention: options?.retention,
     calledAt: callStack(stream),
   })

@@ -4,7 +4,6 @@
  */
 
 import type { Catalog } from '../catalog/open-catalog.ts'
-import { latestStreams } from '../catalog/streams.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { RefoldError } from '../model/errors.ts'
@@ -26,7 +25,7 @@ export class ProjectMistakes extends Error {
 export async function checkedViews(project: ProjectDef, catalog: Catalog): Promise<readonly NewVersion[]> {
   const planned = await planViews(project)
   const mistakes = [
-    ...streamMistakes(latestStreams(catalog), project),
+    ...streamMistakes(catalog, project),
     ...(planned.ok ? [] : planned.mistakes),
   ]
   if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)

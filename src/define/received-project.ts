@@ -35,7 +35,7 @@ export function receivedProject(sent: unknown, own: ProjectDef): ProjectDef {
   ]
   if (faults.length > 0) throw refused(faults)
   const { root, file, dataDir, server, engine } = own
-  return { ...project, root, file, dataDir, server, engine }
+  return { ...project, checks: project.checks ?? [], root, file, dataDir, server, engine }
 }
 
 function refused(faults: readonly string[]): RefoldError {

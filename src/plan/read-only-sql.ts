@@ -6,7 +6,7 @@
  * catalog or its file system. Pure but for the syntax seam.
  */
 
-import type { RefoldError } from '../model/errors.ts'
+import type { ErrorPlace, RefoldError } from '../model/errors.ts'
 import { quoteIdentifier } from '../model/schema.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import { aggregateMacros, FunctionNames, pureMacros } from './function-rules.ts'
@@ -37,10 +37,12 @@ export interface ReadOnlyRequest {
   readonly sql: string
   readonly syntax: SqlSyntax
   readonly relations: ExposedRelations
+  /** Where the SQL's first character stands, for SQL in a file. */
+  readonly place?: ErrorPlace
 }
 
 export async function checkReadOnlySql(request: ReadOnlyRequest): Promise<ReadOnlyResult> {
-  const mistakes = new Mistakes(request.sql, { line: 1, column: 1 })
+  const mistakes = new Mistakes(request.sql, request.place ?? { line: 1, column: 1 })
   const statement = await parseOne(request, mistakes)
   if (statement === undefined) return { ok: false, mistakes: mistakes.errors }
   const jail = new Jail(request.relations, new FunctionNames(await request.syntax.functions()), mistakes)

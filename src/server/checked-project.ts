@@ -7,6 +7,7 @@ import type { Catalog } from '../catalog/open-catalog.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { RefoldError } from '../model/errors.ts'
+import { checkMistakes } from './checks/check-mistakes.ts'
 import { planViews } from './plan-views.ts'
 import { streamMistakes } from './stream-changes.ts'
 
@@ -26,7 +27,7 @@ export async function checkedViews(project: ProjectDef, catalog: Catalog): Promi
   const planned = await planViews(project)
   const mistakes = [
     ...streamMistakes(catalog, project),
-    ...(planned.ok ? [] : planned.mistakes),
+    ...(planned.ok ? await checkMistakes(project, planned.views) : planned.mistakes),
   ]
   if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
   return planned.views

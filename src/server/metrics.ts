@@ -17,6 +17,7 @@ export function serverMetrics(parts: CoreParts): readonly Metric[] {
     ...viewMetrics(context),
     ...engineMetrics(parts),
     ...storageMetrics(context),
+    ...checkMetrics(parts),
   ]
 }
 
@@ -132,6 +133,15 @@ function storageMetrics({ log, catalog }: ServerContext): readonly Metric[] {
     gauge('refold_lake_bytes', 'Bytes of the lake.', one(files.reduce((sum, { bytes }) => sum + bytes, 0))),
     gauge('refold_server_memory_bytes', 'Resident memory of the server.', one(process.memoryUsage.rss())),
   ]
+}
+
+function checkMetrics({ checks }: CoreParts): readonly Metric[] {
+  const decided = checks.list().filter(({ last }) => last !== null)
+  const samples = decided.map(({ name, last }) => ({
+    labels: { check: name },
+    value: last?.verdict === 'green' ? 1 : 0,
+  }))
+  return [gauge('refold_check_green', '1 while the last verdict about what answers is green.', samples)]
 }
 
 function one(value: number): readonly Sample[] {

@@ -3,6 +3,7 @@
  * a query names them, as rows of JSON for the engine. No state.
  */
 
+import { checkResults } from '../catalog/checks.ts'
 import { audit, cuts } from '../catalog/journal.ts'
 import { deadLetters, lakeManifest } from '../catalog/lake.ts'
 import { allSkipped } from '../catalog/skipped.ts'
@@ -165,6 +166,31 @@ const tables: Readonly<Record<string, SystemTable>> = {
         time: timestamp(entry.timeMs),
         what: entry.what,
         details: JSON.stringify(entry.details),
+      })),
+  },
+  checks: {
+    columns: {
+      check: 'VARCHAR',
+      verdict: 'VARCHAR',
+      cut: 'BIGINT',
+      time: 'TIMESTAMP',
+      deploy: 'BIGINT',
+      live: 'BOOLEAN',
+      text: 'VARCHAR',
+      rows: 'JSON',
+      versions: 'JSON',
+    },
+    rows: ({ catalog }) =>
+      checkResults(catalog, ROWS_MAX).map((result) => ({
+        check: result.name,
+        verdict: result.verdict,
+        cut: result.cut,
+        time: timestamp(result.timeMs),
+        deploy: result.deploy ?? null,
+        live: result.live,
+        text: result.text,
+        rows: JSON.stringify(result.rows),
+        versions: JSON.stringify(result.versions),
       })),
   },
   dead_letters: {

@@ -62,7 +62,7 @@ export async function runChecks(context: ServerContext, run: CheckRun): Promise<
 export async function runAndRecord(
   context: ServerContext,
   run: CheckRun,
-): Promise<{ readonly recorded: readonly CheckResult[]; readonly changed: readonly CheckResult[] }> {
+): Promise<{ readonly recorded: readonly CheckResult[]; readonly changed: readonly StoredCheck[] }> {
   const pointers = serving(context.catalog)
   const versions = { ...pointers, ...run.versions }
   const states = statesOf(context, versions, run.cut)
@@ -91,7 +91,7 @@ export async function runAndRecord(
     else
       context.logger.warn(`check is ${verdict === 'red' ? 'red' : 'not decided'}`, { check: name, cut, text })
   }
-  return { recorded: results.map(toResult), changed: changed.map(toResult) }
+  return { recorded: results.map(toResult), changed }
 }
 
 export function toResult({ versions: _versions, live: _live, ...result }: StoredCheck): CheckResult {

@@ -147,7 +147,8 @@ export function sameWithin(column: Column, near: boolean, a: string, b: string):
     : `${left} IS NOT DISTINCT FROM ${right}`
 }
 
-function nearSql(a: string, b: string): string {
+/** Within the tolerance; both are DOUBLEs. */
+export function nearSql(a: string, b: string): string {
   const near = `abs(${a} - ${b}) <= ${TOLERANCE} * greatest(1, abs(${a}), abs(${b}))`
   return `(${a} IS NOT DISTINCT FROM ${b} OR coalesce(isfinite(${a}) AND isfinite(${b}) AND ${near}, false))`
 }

@@ -254,30 +254,55 @@ export interface CheckResult {
 
 // ---- why ------------------------------------------------------------------------------------------------------
 
+/** The steps from one report to the other, in order. */
+export type WhyStep = 'late' | 'arrived' | 'logic'
+
 /** The difference between two reports, in sequence; for each numeric column the parts add up exactly. */
 export interface WhyReport {
   readonly view: string
-  readonly from: { readonly at: string; readonly cut: CommitSeq; readonly version: VersionId }
-  readonly to: { readonly at: string; readonly cut: CommitSeq; readonly version: VersionId }
-  /** Events after the first cut with an event time before its watermark, and the others. */
+  /** `at`: the moment of the report; null where a cut was named. */
+  readonly from: { readonly at: string | null; readonly cut: CommitSeq; readonly version: VersionId }
+  readonly to: { readonly at: string | null; readonly cut: CommitSeq; readonly version: VersionId }
+  /** The stream's watermark at the first cut; null without a time field or an event. */
+  readonly watermark: string | null
+  /** Events of the stream after the first cut with an event time before its watermark, and the others. */
   readonly lateEvents: number
   readonly newEvents: number
+  /** Columns that tell rows apart; empty where only totals can be told. */
   readonly key: readonly string[]
-  /** Sums over all rows. */
+  /** Number of rows. */
+  readonly rowCount: WhyParts
+  /** Sums over all rows, or over those that were asked for. */
   readonly totals: readonly WhyColumn[]
-  readonly rows: readonly {
-    readonly key: Readonly<Record<string, JsonValue>>
-    readonly columns: readonly WhyColumn[]
-  }[]
+  /** Rows that some step changes, the largest changes first. */
+  readonly rows: readonly WhyRow[]
   readonly truncated: boolean
 }
 
-export interface WhyColumn {
-  readonly column: string
-  /** Numbers as exact text; null where a row was not there. first + late + arrived + logic = last. */
+/** Numbers as exact text; null where a row or a value was not there. first + late + arrived + logic = last. */
+export interface WhyParts {
   readonly first: string | null
   readonly late: string
   readonly arrived: string
   readonly logic: string
   readonly last: string | null
+}
+
+export interface WhyColumn extends WhyParts {
+  readonly column: string
+}
+
+/** A column that is no number: before and after, with the steps in which it changed. */
+export interface WhyValue {
+  readonly column: string
+  readonly first: JsonValue
+  readonly last: JsonValue
+  readonly changed: readonly WhyStep[]
+}
+
+export interface WhyRow {
+  readonly key: Readonly<Record<string, JsonValue>>
+  readonly columns: readonly WhyColumn[]
+  /** Those that changed. */
+  readonly values: readonly WhyValue[]
 }

@@ -49,6 +49,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
   const described = [
     ...streamRoutes(context, meters),
     ...viewRoutes(context),
+    ...compareRoutes(context),
     ...sqlRoutes(context),
     ...planRoutes(context),
     ...lakeRoutes(context),

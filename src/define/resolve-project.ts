@@ -155,10 +155,11 @@ function misplaced(key: string, builder: string, site: CallSite, refuse: Refuse)
 }
 
 const knownKeys: Readonly<Record<string, readonly string[]>> = {
-  '': ['name', 'streams', 'views', 'checks', 'data', 'server', 'engine', 'seal', 'limits'],
+  '': ['name', 'streams', 'views', 'checks', 'data', 'server', 'engine', 'seal', 'history', 'limits'],
   server: ['host', 'port', 'token'],
   engine: ['memory', 'threads', 'statementTimeout', 'heavyStatements'],
   seal: ['rows', 'bytes', 'age'],
+  history: ['quick', 'fine'],
   limits: ['eventBytes', 'requestBytes', 'expandedBytes', 'depth', 'requestEvents', 'queueBytes'],
 }
 

@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { defaultIngestLimits } from '../model/limits.ts'
 import type { ProjectOptions } from './spec.ts'
-import type { EngineTuning, LimitSettings, SealSettings, ServerSettings } from './types.ts'
+import type { EngineTuning, HistorySettings, LimitSettings, SealSettings, ServerSettings } from './types.ts'
 
 export type ReportSetting = (path: readonly string[], message: string, hint: string) => void
 
@@ -17,10 +17,12 @@ export interface Settings {
   readonly server: ServerSettings
   readonly engine: EngineTuning
   readonly seal: SealSettings
+  readonly history: HistorySettings
   readonly limits: LimitSettings
 }
 
 const MIB = 1024 * 1024
+const DAY_MS = 86_400_000
 
 export function resolveSettings(options: ProjectOptions, root: string, report: ReportSetting): Settings {
   const read = settingReader(options, report)
@@ -44,6 +46,10 @@ export function resolveSettings(options: ProjectOptions, root: string, report: R
       rows: read.count(['seal', 'rows'], 1_000_000, 1, Number.MAX_SAFE_INTEGER),
       bytes: read.size(['seal', 'bytes'], 256_000_000, 1),
       ageMs: read.duration(['seal', 'age'], 60_000, 1),
+    },
+    history: {
+      quickMs: read.duration(['history', 'quick'], DAY_MS, 60_000),
+      fineMs: read.duration(['history', 'fine'], 30 * DAY_MS, 60_000),
     },
     limits: {
       eventBytes: read.size(['limits', 'eventBytes'], defaultIngestLimits.eventBytes, 2),

@@ -93,6 +93,7 @@ export interface ProjectOptions {
     readonly heavyStatements?: number
   }
   readonly seal?: { readonly rows?: number; readonly bytes?: Size; readonly age?: Duration }
+  readonly history?: { readonly quick?: Duration; readonly fine?: Duration }
   readonly limits?: {
     readonly eventBytes?: Size
     readonly requestBytes?: Size

@@ -116,6 +116,14 @@ export interface SealSettings {
   readonly ageMs: number
 }
 
+/** How much of the past is kept ready beside the log, which has all of it. */
+export interface HistorySettings {
+  /** So far back, answers as of then come from slices; further back they are thinned. Default 24 h. */
+  readonly quickMs: number
+  /** So far back, what was reported is known to the answer; further back to the second. Default 30 d. */
+  readonly fineMs: number
+}
+
 /** What ingest takes before it refuses; checked before parsing. */
 export interface LimitSettings {
   /** One event's JSON text. Default 1 MiB. */
@@ -147,7 +155,10 @@ export interface ProjectDef {
   readonly server: ServerSettings
   readonly engine: EngineTuning
   readonly seal: SealSettings
+  readonly history?: HistorySettings
   readonly limits: LimitSettings
+  /** How long a version that was replaced stays current for a rollback. Default 24 h. */
+  readonly warmMs?: number
 }
 
 export type LoadResult =

@@ -17,6 +17,7 @@ import { plannedStream } from '../plan/planned-stream.ts'
 import { must } from '../std/assert.ts'
 import { systemClock } from '../std/clock.ts'
 import { sumFile } from '../std/file-sum.ts'
+import { realFiles } from '../std/files.ts'
 import { Semaphore } from '../std/semaphore.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { queryRows, run, runCancellable } from './duckdb.ts'
@@ -134,6 +135,12 @@ export class PastTables {
       await this.#connections.use((connection) =>
         runCancellable(connection, `CREATE TABLE ${table} AS ${sql}`, { signal }),
       )
+    } catch (error) {
+      // A slice that was deleted on the way is as one that is damaged: the state is made without it.
+      for (const { path } of state.slices) {
+        if ((await realFiles.size(path)) === undefined) throw corrupt(path)
+      }
+      throw error
     } finally {
       await rm(copies, { recursive: true, force: true })
     }
@@ -144,9 +151,7 @@ export class PastTables {
     if (this.#checked.has(slice.path)) return
     const sum = await sumFile(slice.path).catch(() => undefined)
     if (sum?.bytes !== slice.bytes || sum.checksum !== slice.checksum) {
-      throw new RefoldError('SLICE_CORRUPT', `slice "${slice.path}" does not match its checksum`, {
-        details: { path: slice.path },
-      })
+      throw corrupt(slice.path)
     }
     this.#checked.add(slice.path)
   }
@@ -166,6 +171,12 @@ export class PastTables {
       }
     })
   }
+}
+
+function corrupt(path: string): RefoldError {
+  return new RefoldError('SLICE_CORRUPT', `slice "${path}" does not match its checksum`, {
+    details: { path },
+  })
 }
 
 /** DuckDB scans a table in any order; its row ids are in the order in which it was written. */

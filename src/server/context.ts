@@ -47,6 +47,8 @@ export interface ServerContext {
   readonly past: Past
   /** What answers showed, and when. */
   readonly reports: ReportJournal
+  /** To be called when pointers were moved in catalog and engine: from now on readers get something else. */
+  noteReport(): void
   readonly publications: Serial
   /** Runs a job in a worker process; few at a time, the others wait. */
   readonly runJob: RunJob

@@ -226,6 +226,7 @@ class Server implements RunningServer {
         timeoutMs: () => this.#project.engine.statementTimeoutMs,
       }),
       reports: new ReportJournal({ catalog: folder.catalog, clock, serving: pointers }),
+      noteReport: () => this.#journaling.write(),
       publications,
       followers: new Set(),
       lostBases: new Map(),

@@ -191,6 +191,7 @@ export class ViewVersions {
       moveServing(catalog, { [view]: version }, cut)
       this.#context.crash('version.moved')
       await running.engine.setServing(serving(catalog)).catch(() => {})
+      this.#context.noteReport()
       return true
     })
     if (!moved) {

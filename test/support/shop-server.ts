@@ -170,6 +170,7 @@ function shopProject(folder: string, change: Partial<ProjectDef>): ProjectDef {
     server: { host: '127.0.0.1', port: 0 },
     engine: { memoryBytes: 512 << 20, threads: 2, statementTimeoutMs: 30_000, heavyStatements: 2 },
     seal: { rows: 1e9, bytes: 1e12, ageMs: 1e9 },
+    history: { quickMs: 86_400_000, fineMs: 2_592_000_000 },
     limits: {
       eventBytes: 1 << 20,
       requestBytes: 1 << 25,

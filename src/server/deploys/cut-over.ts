@@ -55,6 +55,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
       })
       context.crash('deploy.moved')
       await running.engine.setServing(serving(catalog)).catch(() => {})
+      context.noteReport()
       return true
     })
     if (moved) return true
@@ -110,6 +111,7 @@ export async function rollBack(
     })
     context.crash('rollback.moved')
     await running?.engine.setServing(serving(catalog)).catch(() => {})
+    context.noteReport()
   })
 }
 

@@ -26,8 +26,9 @@ export function deployedProject(file: ProjectDef, catalog: Catalog): ProjectDef 
 export function withDefinitions(project: ProjectDef, catalog: Catalog): ProjectDef {
   const deployed = newestDefinitions(catalog)
   if (deployed === undefined) return { ...project, views: recordedViews(catalog) }
-  const { root, file, dataDir, server, engine, streams, seal, limits } = project
-  return { ...project, ...deployed, root, file, dataDir, server, engine, streams, seal, limits }
+  const { root, file, dataDir, server, engine, streams, seal, history, limits } = project
+  const settings = { root, file, dataDir, server, engine, streams, seal, limits }
+  return { ...project, ...deployed, ...settings, ...(history === undefined ? {} : { history }) }
 }
 
 export function newestDefinitions(catalog: Catalog): ProjectDef | undefined {

@@ -12,6 +12,7 @@ import type { JsonValue, StreamDef } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
 import type { CoreChecks } from './core-checks.ts'
 import type { CoreCompare } from './core-compare.ts'
+import type { CoreDeploys } from './core-deploys.ts'
 import type { CoreLake } from './core-lake.ts'
 
 /** What every answer carries beside its rows. */
@@ -93,6 +94,7 @@ export interface Core {
   readonly lake: CoreLake
   readonly checks: CoreChecks
   readonly compare: CoreCompare
+  readonly deploys: CoreDeploys
   /** Everything about the state, for `refold status`, as JSON. */
   status(): Promise<JsonValue>
   /** Resolves when a real query was answered; throws the reason otherwise. */

@@ -20,6 +20,7 @@ import { createRequestGuard } from './request-guard.ts'
 import { pathMatches, type Route, type RouteContext } from './route.ts'
 import { checkRoutes } from './routes-checks.ts'
 import { compareRoutes } from './routes-compare.ts'
+import { deployRoutes } from './routes-deploys.ts'
 import { lakeRoutes } from './routes-lake.ts'
 import { planRoutes } from './routes-plan.ts'
 import { sqlRoutes } from './routes-sql.ts'
@@ -52,6 +53,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...compareRoutes(context),
     ...sqlRoutes(context),
     ...planRoutes(context),
+    ...deployRoutes(context),
     ...lakeRoutes(context),
     ...checkRoutes(context),
     ...systemRoutes(context, meters),

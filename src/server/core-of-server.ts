@@ -9,6 +9,7 @@ import { viewChanges } from './changes.ts'
 import { createCompareCore } from './compare/compare-core.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
+import { createDeploysCore } from './deploys/deploys-core.ts'
 import { planDeploy } from './deploys/plan-deploy.ts'
 import { refusingProject } from './deploys/refused-project.ts'
 import { explainView } from './explain.ts'
@@ -39,6 +40,7 @@ export function createCore(parts: CoreParts): Core {
     lake: createLakeCore(context, parts.trimming),
     checks: parts.checks,
     compare: createCompareCore(parts),
+    deploys: createDeploysCore(parts),
     status: async () => serverStatus(parts),
     probe: () => answers.probe(),
     metrics: async () => serverMetrics(parts),

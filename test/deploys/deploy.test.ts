@@ -182,13 +182,13 @@ test('one deploy at a time; a second is refused with the name of the first', asy
     { shadow: false, from: { kind: 'zero' }, budget: {}, warmMs: 1e6, autoRollback: { checks: true } },
     { who: 'ada' },
   )
-  deploys.pause(first.id)
+  deploys.pause(first.id, { who: 'ada' })
   await assert.rejects(shop.deploy(shop.project({ views: [totals] })), {
     code: 'DEPLOY_OPEN',
     message: new RegExp(`deploy ${first.id} by ada`),
   })
   assert.equal(deploys.show(first.id).state, 'paused')
-  deploys.resume(first.id)
+  deploys.resume(first.id, { who: 'ada' })
   assert.equal((await deploys.settled(first.id)).state, 'live')
   await check('per_user', counts(2))
 })

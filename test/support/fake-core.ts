@@ -5,6 +5,7 @@
  */
 
 import { EventEmitter, once } from 'node:events'
+import type { DeployInfo } from '../../src/deploy/types.ts'
 import type { Delta } from '../../src/engine/engine.ts'
 import type { AppendRequest, AppendResult, LogEvent } from '../../src/log/types.ts'
 import { RefoldError } from '../../src/model/errors.ts'
@@ -53,6 +54,24 @@ export const columns = [
   { name: 'orders', type: 'BIGINT' },
   { name: 'total', type: 'DECIMAL(38,2)' },
 ] as const
+
+export const deployInfo: DeployInfo = {
+  id: 7,
+  state: 'live',
+  author: { who: 'ada' },
+  options: {
+    shadow: false,
+    from: { kind: 'zero' },
+    budget: { lagMs: 1_000 },
+    warmMs: 1_000,
+    autoRollback: { checks: true },
+  },
+  plan: { cut: 3, streams: [], views: [], empty: true },
+  views: [],
+  checks: [],
+  createdMs: 1,
+  changedMs: 2,
+}
 
 export interface FakeCore extends Core {
   readonly requests: AppendRequest[]
@@ -125,6 +144,19 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
         ...{ watermark: null, lateEvents: 0, newEvents: 0, key: [], totals: [], rows: [], truncated: false },
         rowCount: { first: '0', late: '0', arrived: '0', logic: '0', last: '0' },
       })),
+    },
+    deploys: {
+      deploy: noted('deploys.deploy', async () => deployInfo),
+      list: noted('deploys.list', () => [deployInfo]),
+      show: noted('deploys.show', () => deployInfo),
+      watch: noted('deploys.watch', async function* () {
+        yield deployInfo
+      }),
+      pause: noted('deploys.pause', () => deployInfo),
+      resume: noted('deploys.resume', () => deployInfo),
+      accept: noted('deploys.accept', () => deployInfo),
+      cancel: noted('deploys.cancel', async () => deployInfo),
+      rollback: noted('deploys.rollback', async () => deployInfo),
     },
     status: async () => ({ cut: state.cut(), events: state.events.length }),
     probe: async () => {},

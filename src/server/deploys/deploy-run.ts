@@ -288,7 +288,7 @@ export class DeployRun {
       const cut = this.#reached(deploy)
       if (this.#over()) return false
       if (cut === undefined) return true
-      const proof = await proveDeploy(this.#parts, deploy, cut, signal)
+      const proof = await proveDeploy(this.#context, deploy, cut, signal)
       if (this.#over()) return false
       const { accept, shadow } = deploy.request.options
       const refused = proof.red !== undefined && accept === undefined

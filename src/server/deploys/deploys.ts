@@ -114,18 +114,18 @@ export class Deploys {
     }
   }
 
-  pause(id: number): DeployInfo {
+  pause(id: number, author: DeployAuthor): DeployInfo {
     const { catalog } = this.#parts.context
     const deploy = this.#inState(id, ['planned', 'building'], 'paused')
-    this.#audited(deploy, 'deploy paused', () => stepDeploy(catalog, id, { state: 'paused' }))
+    this.#audited(deploy, 'deploy paused', () => stepDeploy(catalog, id, { state: 'paused' }), author)
     this.#run?.pause()
     return this.show(id)
   }
 
-  resume(id: number): DeployInfo {
+  resume(id: number, author: DeployAuthor): DeployInfo {
     const { catalog } = this.#parts.context
     const deploy = this.#inState(id, ['paused'], 'resumed')
-    this.#audited(deploy, 'deploy resumed', () => stepDeploy(catalog, id, { state: 'building' }))
+    this.#audited(deploy, 'deploy resumed', () => stepDeploy(catalog, id, { state: 'building' }), author)
     if (this.#run === undefined) this.#start(deployOf(catalog, id))
     else this.#run.resume()
     return this.show(id)
@@ -139,7 +139,8 @@ export class Deploys {
       deploy,
       'gate accepted',
       () => stepDeploy(catalog, id, { state: 'comparing', gained: { accepted: reason } }),
-      { ...authorDetails(author), reason },
+      author,
+      { reason },
     )
     this.#start(deployOf(catalog, id))
     return this.show(id)
@@ -174,7 +175,8 @@ export class Deploys {
         setVersionStates(catalog, ended, 'retired')
         stepDeploy(catalog, id, { state: 'cancelled', reason })
       },
-      { ...authorDetails(author), reason },
+      author,
+      { reason },
     )
     await this.#parts.letGo(ended)
     return this.show(id)
@@ -360,13 +362,19 @@ export class Deploys {
     )
   }
 
-  #audited(deploy: Deploy, what: string, change: () => void, details: Record<string, JsonValue> = {}): void {
+  #audited(
+    deploy: Deploy,
+    what: string,
+    change: () => void,
+    author: DeployAuthor,
+    details: Record<string, JsonValue> = {},
+  ): void {
     const { catalog, log } = this.#parts.context
     catalog.transaction('update-deploy', () => {
       change()
       recordAudit(catalog, what, {
         deploy: deploy.id,
-        ...authorDetails(deploy.request.author),
+        ...authorDetails(author),
         cut: log.state().cut.commit,
         ...details,
       })

@@ -18,6 +18,10 @@ export const exitCodes = {
     code: 5,
     meaning: 'Something would change (`plan --exit-code`).',
   },
+  red: {
+    code: 6,
+    meaning: 'A check is red, or could not be run (`checks`).',
+  },
   stopped: {
     code: 130,
     meaning: 'Stopped by Ctrl-C before the work was done (`ingest`); running it again goes on.',

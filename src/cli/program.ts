@@ -5,6 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import { type Argument, Command, CommanderError } from 'commander'
+import { checksCommand } from './checks.ts'
 import { reportError } from './cli-error.ts'
 import { devCommand } from './dev.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -36,6 +37,8 @@ export function buildProgram(cli: Cli): Command {
   const program = new Command('refold')
     .description('Views over an immutable event log: fresh in milliseconds, exact after every crash.')
     .version(packageVersion(), '-v, --version', 'print the version')
+    // After a command, --version is the command's own.
+    .enablePositionalOptions()
     .helpOption('-h, --help', 'print help')
     .addHelpText('after', '\nStart with `refold init my-project`. Every command has examples under --help.')
   const commands = [
@@ -48,6 +51,7 @@ export function buildProgram(cli: Cli): Command {
     statusCommand(cli),
     explainCommand(cli),
     planCommand(cli),
+    checksCommand(cli),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...commands]) {

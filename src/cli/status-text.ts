@@ -13,6 +13,11 @@ export interface ServerStatus {
   readonly lastCommitAt: string | null
   readonly streams: readonly StreamStatus[]
   readonly views: readonly ViewStatus[]
+  readonly checks?: readonly {
+    readonly name: string
+    readonly verdict: string | null
+    readonly text: string | null
+  }[]
   readonly engine: {
     readonly state: string
     readonly restarts: number
@@ -67,6 +72,7 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     `log    ${counted(log.segments, 'segment')}, ${bytes(log.bytes)}`,
     `lake   ${counted(lake.files, 'file')}, ${grouped(lake.rows)} events, ${bytes(lake.bytes)}, through cut ${lake.through}`,
     ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),
+    ...(status.checks ?? []).flatMap((check) => checkProblems(check).map((text) => style.red(text))),
     ...status.views.flatMap((view) => viewProblems(view).map((text) => style.yellow(text))),
   ]
   return `${lines.join('\n')}\n`
@@ -132,6 +138,14 @@ export function builtPercent(build: { readonly done: number; readonly to: number
 function viewProblems(view: ViewStatus): readonly string[] {
   if (view.stalled !== undefined) return [`view "${view.name}" stands still: ${view.stalled.message}`]
   return view.reason === undefined ? [] : [`view "${view.name}" could not be folded: ${view.reason}`]
+}
+
+function checkProblems({
+  name,
+  verdict,
+  text,
+}: NonNullable<ServerStatus['checks']>[number]): readonly string[] {
+  return verdict === null || verdict === 'green' ? [] : [`check "${name}" is ${verdict}: ${text}`]
 }
 
 function counted(count: number, noun: string): string {

@@ -39,7 +39,7 @@ async function runStart(cli: Cli, options: StartOptions): Promise<void> {
   const logger = createLogger({ form, write: (line) => terminal.talk(line) })
   // Loaded here: other commands need neither engine nor server.
   const { openServer } = await import('../server/open-server.ts')
-  const server = await openServer(project, { logger })
+  const server = await openServer(project, { logger, views: 'deployed' })
   try {
     const ready = {
       url: server.http?.url ?? '',

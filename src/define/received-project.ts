@@ -216,6 +216,8 @@ const projectShape = z.strictObject({
   views: z.array(view).max(10_000),
   checks: z.array(check).max(10_000).optional(),
   seal: z.strictObject({ rows: count.min(1), bytes: count.min(1), ageMs: count.min(1) }),
+  history: z.strictObject({ quickMs: count.min(1), fineMs: count.min(1) }).optional(),
+  warmMs: count.optional(),
   limits: z.strictObject({
     eventBytes: count.min(2),
     requestBytes: count.min(2),

@@ -155,7 +155,7 @@ function misplaced(key: string, builder: string, site: CallSite, refuse: Refuse)
 }
 
 const knownKeys: Readonly<Record<string, readonly string[]>> = {
-  '': ['name', 'streams', 'views', 'checks', 'data', 'server', 'engine', 'seal', 'history', 'limits'],
+  '': ['name', 'streams', 'views', 'checks', 'data', 'server', 'engine', 'seal', 'warm', 'history', 'limits'],
   server: ['host', 'port', 'token'],
   engine: ['memory', 'threads', 'statementTimeout', 'heavyStatements'],
   seal: ['rows', 'bytes', 'age'],

@@ -18,6 +18,7 @@ export interface Settings {
   readonly engine: EngineTuning
   readonly seal: SealSettings
   readonly history: HistorySettings
+  readonly warmMs: number
   readonly limits: LimitSettings
 }
 
@@ -51,6 +52,7 @@ export function resolveSettings(options: ProjectOptions, root: string, report: R
       quickMs: read.duration(['history', 'quick'], DAY_MS, 60_000),
       fineMs: read.duration(['history', 'fine'], 30 * DAY_MS, 60_000),
     },
+    warmMs: read.duration(['warm'], DAY_MS, 0),
     limits: {
       eventBytes: read.size(['limits', 'eventBytes'], defaultIngestLimits.eventBytes, 2),
       requestBytes: read.size(['limits', 'requestBytes'], defaultIngestLimits.requestBytes, 2),

@@ -93,6 +93,8 @@ export interface ProjectOptions {
     readonly heavyStatements?: number
   }
   readonly seal?: { readonly rows?: number; readonly bytes?: Size; readonly age?: Duration }
+  /** How long a version that was replaced stays current for a rollback. Default `'24h'`. */
+  readonly warm?: Duration
   readonly history?: { readonly quick?: Duration; readonly fine?: Duration }
   readonly limits?: {
     readonly eventBytes?: Size

@@ -16,7 +16,7 @@ export const exitCodes = {
   unreachable: { code: 4, meaning: 'No server answers at the URL.' },
   changes: {
     code: 5,
-    meaning: 'Something would change (`plan --exit-code`).',
+    meaning: 'Something would change (`plan --exit-code`), or differs (`compare`).',
   },
   red: {
     code: 6,

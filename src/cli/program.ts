@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { type Argument, Command, CommanderError } from 'commander'
 import { checksCommand } from './checks.ts'
 import { reportError } from './cli-error.ts'
+import { compareCommand } from './compare.ts'
 import { devCommand } from './dev.ts'
 import { exitCodes } from './exit-codes.ts'
 import { explainCommand } from './explain.ts'
@@ -18,6 +19,7 @@ import { startCommand } from './start.ts'
 import { statusCommand } from './status.ts'
 import { tailCommand } from './tail.ts'
 import type { Cli } from './terminal.ts'
+import { whyCommand } from './why.ts'
 
 /** Runs one command line (without node and script) and answers with the exit code. */
 export async function runCli(args: readonly string[], cli: Cli): Promise<number> {
@@ -51,6 +53,8 @@ export function buildProgram(cli: Cli): Command {
     statusCommand(cli),
     explainCommand(cli),
     planCommand(cli),
+    compareCommand(cli),
+    whyCommand(cli),
     checksCommand(cli),
   ]
   for (const command of commands) program.addCommand(command)

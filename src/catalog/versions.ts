@@ -49,6 +49,7 @@ export interface VersionRow {
   readonly warmUntilMs: number | null
   readonly reason: string | null
   readonly createdMs: number
+  readonly changedMs: number
 }
 
 export interface NewVersion {
@@ -247,5 +248,6 @@ function toVersion(row: SqlRow): VersionRow {
     warmUntilMs: row.warm_until_ms === null ? null : Number(row.warm_until_ms),
     reason: row.reason === null ? null : String(row.reason),
     createdMs: Number(row.created_ms),
+    changedMs: Number(row.changed_ms),
   }
 }

@@ -20,6 +20,10 @@ interface QueryOptions extends ServerOptions {
   readonly limit?: number
   readonly after?: number
   readonly timeout?: number
+  readonly asOf?: string
+  readonly asReportedAt?: string
+  readonly version?: string
+  readonly cost?: boolean
   readonly ndjson?: boolean
 }
 
@@ -33,6 +37,13 @@ export function queryCommand(cli: Cli): Command {
     .option('--limit <rows>', 'at most so many rows', wholeNumber(0))
     .option('--after <cut>', 'wait until the answer includes this cut', wholeNumber(0))
     .option('--timeout <ms>', 'give up after so many milliseconds', wholeNumber(1))
+    .option('--as-of <moment>', 'with the events up to this cut, or up to this time of ingest')
+    .option('--as-reported-at <time>', 'as a reader got it at this time, from the version that answered then')
+    .option('--version <digits>', 'with --view: this version, by its first 12 digits or more')
+    .option(
+      '--cost',
+      'with --view and a moment of the past: say what the answer costs, and do not ask for it',
+    )
   addServerOptions(command)
     .option('--json', "print the server's answer, one JSON object")
     .option('--ndjson', 'print the rows alone, one JSON object a line')
@@ -44,6 +55,10 @@ export function queryCommand(cli: Cli): Command {
     },
     { does: 'one row by its key, as JSON', run: 'refold query --view user_stats --where user_id=u1 --json' },
     { does: 'a statement from a file', run: 'refold query < report.sql' },
+    {
+      does: 'what a reader got on Monday at nine',
+      run: 'refold query --view user_stats --as-reported-at 2026-03-02T09:00:00Z',
+    },
   ])
 }
 
@@ -56,8 +71,14 @@ async function runQuery(cli: Cli, sqlArgument: string | undefined, options: Quer
       hint: 'Add `--view NAME`, or say it in the SQL.',
     })
   }
+  if (options.view === undefined && (options.version !== undefined || options.cost === true)) {
+    throw new RefoldError('CLI_USAGE', '--version and --cost go with --view', { hint: 'Add `--view NAME`.' })
+  }
   const client = openClient(options, cli.env)
   try {
+    if (options.view !== undefined && options.cost === true) {
+      return await printCost(cli, await askView(client, options.view, options), options)
+    }
     const text =
       options.view === undefined
         ? await askSql(client, await readSql(cli, sqlArgument), options)
@@ -83,13 +104,13 @@ async function readSql(cli: Cli, argument: string | undefined): Promise<string> 
 }
 
 async function askSql(client: Client, sql: string, options: QueryOptions): Promise<string> {
-  const { limit, after, timeout } = options
+  const { limit, after, timeout, asOf, asReportedAt } = options
   try {
     return await client.text({
       method: 'POST',
       path: '/v1/sql',
       headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ sql, limit, after, timeout }),
+      body: JSON.stringify({ sql, limit, after, timeout, as_of: asOf, as_reported_at: asReportedAt }),
     })
   } catch (error) {
     throw withSentText(error, sql)
@@ -102,6 +123,10 @@ function askView(client: Client, view: string, options: QueryOptions): Promise<s
     order: options.order,
     after: options.after?.toString(),
     timeout: options.timeout?.toString(),
+    as_of: options.asOf,
+    as_reported_at: options.asReportedAt,
+    version: options.version,
+    explain: options.cost === true ? '1' : undefined,
   }
   for (const condition of options.where ?? []) {
     const at = condition.indexOf('=')
@@ -113,8 +138,30 @@ function askView(client: Client, view: string, options: QueryOptions): Promise<s
   return client.text({ path: `/v1/views/${encodeURIComponent(view)}`, query })
 }
 
+interface PastCost {
+  readonly cut: number
+  readonly version: string
+  readonly slices: { readonly files: number; readonly bytes: number; readonly through: number }
+  readonly events: number
+  readonly seconds: { readonly low: number; readonly likely: number; readonly high: number }
+}
+
+async function printCost(cli: Cli, text: string, options: QueryOptions): Promise<void> {
+  if (options.json === true || options.ndjson === true) return cli.terminal.data(`${text.trimEnd()}\n`)
+  const { cut, version, slices, events, seconds } = JSON.parse(text) as PastCost
+  const lines = [
+    `cut ${cut}, version ${shortVersion(version)}`,
+    `${slices.files} slices up to cut ${slices.through}, ${slices.bytes.toLocaleString('en')} bytes`,
+    `${events.toLocaleString('en')} events to fold after them`,
+    `about ${seconds.likely} s (${seconds.low} to ${seconds.high} s)`,
+  ]
+  await cli.terminal.data(`${lines.join('\n')}\n`)
+}
+
 export interface QueryAnswer {
   readonly cut: number
+  /** When this was reported; null where the past was asked for by a cut or a time. */
+  readonly at?: string | null
   readonly view?: string
   readonly version?: string
   readonly versions?: Readonly<Record<string, string>>
@@ -137,7 +184,7 @@ async function printAnswer(cli: Cli, text: string, options: QueryOptions): Promi
   await terminal.data(
     formatTable(answer.columns, answer.rows, { style: terminal.dataStyle, width: terminal.dataWidth() }),
   )
-  for (const line of footer(answer)) terminal.talk(terminal.talkStyle.dim(line))
+  for (const line of footer(answer, options)) terminal.talk(terminal.talkStyle.dim(line))
   for (const [stream, trim] of Object.entries(answer.trimmed ?? {})) {
     const until = trim.until === null ? '' : `, of ${trim.until} and before,`
     const words = `stream "${stream}" begins after cut ${trim.cut}: ${trim.events} events${until} were trimmed`
@@ -151,14 +198,21 @@ async function printAnswer(cli: Cli, text: string, options: QueryOptions): Promi
   }
 }
 
-function footer(answer: QueryAnswer): readonly string[] {
+function footer(answer: QueryAnswer, options: QueryOptions): readonly string[] {
   const count = answer.rows.length === 1 ? '1 row' : `${answer.rows.length} rows`
   const rows = answer.truncated ? `${count}, and there are more (--limit)` : count
   const versions = Object.entries(answer.versions ?? {}).map(
     ([view, version]) => `${view} ${shortVersion(version)}`,
   )
   if (answer.version !== undefined) versions.push(`version ${shortVersion(answer.version)}`)
-  return [[rows, `cut ${answer.cut}`, ...versions, `lag ${Math.round(answer.lagMs)} ms`].join(' · ')]
+  return [[rows, `cut ${answer.cut}`, ...versions, moment(answer, options)].join(' · ')]
+}
+
+/** When it was reported, where the past was asked for; else how far behind it is. */
+function moment(answer: QueryAnswer, options: QueryOptions): string {
+  if (options.asOf !== undefined) return `as of ${options.asOf}`
+  if (options.asReportedAt !== undefined) return `as reported at ${answer.at ?? options.asReportedAt}`
+  return `lag ${Math.round(answer.lagMs)} ms`
 }
 
 /** Versions are shown to people by their first twelve hex digits. */

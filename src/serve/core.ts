@@ -38,6 +38,25 @@ export type Moment =
   /** What a reader got at that moment, from the version that answered then. */
   | { readonly kind: 'reported'; readonly us: number }
 
+/** What a read of a view as it was costs before the answer is kept for later ones: slices to read, events to fold. */
+export interface PastCost {
+  readonly view: string
+  readonly version: VersionId
+  readonly cut: CommitSeq
+  readonly slices: {
+    readonly files: number
+    readonly rows: number
+    readonly bytes: number
+    /** Cut that they reach; events after it are folded. */
+    readonly through: CommitSeq
+  }
+  readonly events: number
+  readonly bytes: number
+  readonly seconds: { readonly low: number; readonly likely: number; readonly high: number }
+  /** Where the rates come from: builds measured before, or a default. */
+  readonly basis: 'measured' | 'default'
+}
+
 export interface ReadOptions {
   /** Left out: now. */
   readonly moment?: Moment
@@ -82,6 +101,8 @@ export interface Core {
   append(request: AppendRequest): Promise<AppendResult>
   readView(request: Omit<ViewRead, 'timeoutMs'>, options: ReadOptions): Promise<Rows & AnswerMeta>
   sql(request: Pick<SqlRead, 'sql' | 'limit'>, options: ReadOptions): Promise<Rows & AnswerMeta>
+  /** What a read of the past would cost; nothing is read. */
+  pastCost(request: Pick<ViewRead, 'view' | 'version'>, moment: Moment): Promise<PastCost>
   /** Yields one delta a tick, from a cut on (default: a first delta that inserts all rows). */
   changes(
     view: string,

@@ -17,7 +17,16 @@ import type { ParameterDoc, Route, RouteContext } from './route.ts'
 const viewParameter: ParameterDoc = { name: 'view', in: 'path', type: 'string', text: 'Name of the view.' }
 const DEFAULT_LIMIT = 100
 /** A column of this name is filtered as `where.NAME`. */
-const RESERVED = new Set(['limit', 'order', 'after', 'timeout', 'version', 'as_of', 'as_reported_at'])
+const RESERVED = new Set([
+  'limit',
+  'order',
+  'after',
+  'timeout',
+  'version',
+  'as_of',
+  'as_reported_at',
+  'explain',
+])
 
 export function viewRoutes(context: RouteContext): readonly Route[] {
   const { core } = context
@@ -107,6 +116,12 @@ const readParameters: readonly ParameterDoc[] = [
     type: 'string',
     text: 'The rows that a reader got at this moment (ISO 8601, up to microseconds), from the version that answered then.',
   },
+  {
+    name: 'explain',
+    in: 'query',
+    type: 'boolean',
+    text: 'With as_of or as_reported_at: what the answer costs, in place of the answer.',
+  },
 ]
 
 interface KnownView {
@@ -170,7 +185,15 @@ async function readView(
     if (!used.every((column) => view.lowerColumns.has(column.toLowerCase()))) view = index.refresh(name)
     checkColumns(query, view, used)
   }
+  const explain = query.flag('explain')
+  if (explain && read.moment === undefined) {
+    query.mistake('explain', 'says what a read of the past costs', 'Add as_of or as_reported_at.')
+  }
   query.finish()
+  if (explain && read.moment !== undefined) {
+    const asked = { view: name, ...(version === undefined ? {} : { version }) }
+    return sendJson(reply, JSON.stringify(await core.pastCost(asked, read.moment)))
+  }
   const { signal, release } = answerSignal(reply)
   try {
     const wanted = { view: name, where, order, limit, ...(version === undefined ? {} : { version }) }

@@ -16,6 +16,7 @@ import { explainView } from './explain.ts'
 import { createLakeCore } from './lake/lake-core.ts'
 import { logEvents } from './log-events.ts'
 import { serverMetrics } from './metrics.ts'
+import { pastCost } from './past/past-cost.ts'
 import { serverStatus } from './status.ts'
 
 export function createCore(parts: CoreParts): Core {
@@ -33,6 +34,7 @@ export function createCore(parts: CoreParts): Core {
     },
     readView: (request, options) => answers.readView(request, options),
     sql: (request, options) => answers.sql(request, options),
+    pastCost: (request, moment) => pastCost(context, request, moment),
     changes: (view, options) => viewChanges(context, view, options),
     events: (request) => logEvents(context, request),
     explain: async (view) => explainView(context, view),

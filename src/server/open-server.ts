@@ -40,12 +40,13 @@ import { Deployment } from './deploys/deployment.ts'
 import type { Deploys } from './deploys/deploys.ts'
 import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
-import { EngineSupervisor } from './engine-supervisor.ts'
+import { EngineSupervisor, type SupervisorOptions } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
 import { LakeTrimming } from './lake/trimming.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
+import { HistoryCleaning, historyDefaults } from './past/history-cleaning.ts'
 import { Journaling } from './past/journaling.ts'
 import { PastStates } from './past/past-states.ts'
 import { ReportJournal } from './past/report-journal.ts'
@@ -54,7 +55,7 @@ import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
 import { streamMistakes } from './stream-changes.ts'
-import { letGo, ViewVersions } from './view-versions.ts'
+import { ViewVersions } from './view-versions.ts'
 
 export interface ServerOptions {
   readonly clock?: Clock
@@ -96,6 +97,7 @@ const LAKE_CHECK_MS = 500
 const RETENTION_CHECK_MS = 60_000
 const JOURNAL_MS = 1_000
 const WARM_CHECK_MS = 1_000
+const HISTORY_CHECK_MS = 60_000
 const CHECK_MS = 500
 /** Workers at a time; the live engine and the server need the cores too. */
 const WORKERS = 2
@@ -180,28 +182,7 @@ class Server implements RunningServer {
     this.#options = options
     const publications = new Serial()
     const pins = new SourcePins(() => ({ log: log.manifest(), lake: lakeManifest(folder.catalog) }))
-    this.#supervisor = new EngineSupervisor({
-      clock,
-      logger,
-      startEngine,
-      spec: () => {
-        const followed = [...this.#context.followers].map((follower) => follower.cut)
-        const own = this.#project.streams
-        const streams = [...own, ...readStreams(folder.catalog, own)]
-        return engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
-      },
-      exclusive: (task) => publications.run(task),
-      onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
-      onProgress: (progress) => {
-        this.#meters.add(progress)
-        this.#context.skips.take(progress)
-      },
-      onStarted: (engine) => {
-        engine.advance(log.manifest())
-        this.#meters.foldAgain = foldAgain(this.#context)
-        logger.info('folding again what no slice covers', { ...this.#meters.foldAgain })
-      },
-    })
+    this.#supervisor = this.#superviseEngine(publications, folder, log, { clock, logger, startEngine })
     const skips = new SkipLedger(folder.catalog, logger)
     const pointers = servingByRevision(folder.catalog)
     this.#context = {
@@ -216,15 +197,7 @@ class Server implements RunningServer {
       skips,
       lakeEvents: new LakeEvents(folder.scratch),
       supervisor: this.#supervisor,
-      past: new PastStates({
-        catalog: folder.catalog,
-        logger,
-        pins,
-        engine: createPastEngine({ ...this.#workerSettings(), scratchDir: `${folder.scratch}/past`, clock }),
-        streams: () => this.#project.streams,
-        writeSkips: () => skips.write(),
-        timeoutMs: () => this.#project.engine.statementTimeoutMs,
-      }),
+      past: this.#createPast(folder, pins, skips, clock),
       reports: new ReportJournal({ catalog: folder.catalog, clock, serving: pointers }),
       noteReport: () => this.#journaling.write(),
       publications,
@@ -265,6 +238,46 @@ class Server implements RunningServer {
     })
   }
 
+  #superviseEngine(
+    publications: Serial,
+    folder: DataFolder,
+    log: CommitLog,
+    given: Pick<SupervisorOptions, 'clock' | 'logger' | 'startEngine'>,
+  ): EngineSupervisor {
+    return new EngineSupervisor({
+      ...given,
+      spec: () => {
+        const followed = [...this.#context.followers].map((follower) => follower.cut)
+        const own = this.#project.streams
+        const streams = [...own, ...readStreams(folder.catalog, own)]
+        return engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
+      },
+      exclusive: (task) => publications.run(task),
+      onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
+      onProgress: (progress) => {
+        this.#meters.add(progress)
+        this.#context.skips.take(progress)
+      },
+      onStarted: (engine) => {
+        engine.advance(log.manifest())
+        this.#meters.foldAgain = foldAgain(this.#context)
+        given.logger.info('folding again what no slice covers', { ...this.#meters.foldAgain })
+      },
+    })
+  }
+
+  #createPast(folder: DataFolder, pins: SourcePins, skips: SkipLedger, clock: Clock): PastStates {
+    return new PastStates({
+      catalog: folder.catalog,
+      logger: this.#options.logger ?? silentLogger,
+      pins,
+      engine: createPastEngine({ ...this.#workerSettings(), scratchDir: `${folder.scratch}/past`, clock }),
+      streams: () => this.#project.streams,
+      writeSkips: () => skips.write(),
+      timeoutMs: () => this.#project.engine.statementTimeoutMs,
+    })
+  }
+
   /** `kept`: the folder serves what is deployed, and this is what the project's file says. */
   async start(views: readonly NewVersion[], kept: ProjectDef | undefined): Promise<this> {
     const { log } = this.#context
@@ -291,6 +304,8 @@ class Server implements RunningServer {
     this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
     this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => this.#trimming.check())
     this.#every(JOURNAL_MS, () => this.#journaling.write())
+    const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
+    this.#every(HISTORY_CHECK_MS, () => cleaning.check())
     this.#every(WARM_CHECK_MS, () => this.#deployment.check())
     this.#every(CHECK_MS, () => this.#checks.tick())
     return this

@@ -7,11 +7,12 @@ import { checkResults } from '../catalog/checks.ts'
 import { audit, cuts } from '../catalog/journal.ts'
 import { deadLetters, lakeManifest } from '../catalog/lake.ts'
 import { allSkipped } from '../catalog/skipped.ts'
-import { allSlices } from '../catalog/slices.ts'
+import { allPastSlices } from '../catalog/slices.ts'
 import { schemaHistory } from '../catalog/streams.ts'
 import { serving, versions } from '../catalog/versions.ts'
 import type { SqlRead } from '../engine/engine.ts'
 import type { JsonValue } from '../model/schema.ts'
+import { utcText } from '../model/utc-text.ts'
 import type { Column } from '../plan/plan.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
@@ -95,10 +96,11 @@ const tables: Readonly<Record<string, SystemTable>> = {
       to_cut: 'BIGINT',
       rows: 'BIGINT',
       bytes: 'BIGINT',
+      superseded_at: 'TIMESTAMP',
       path: 'VARCHAR',
     },
     rows: ({ catalog }) =>
-      allSlices(catalog).map((slice) => ({
+      allPastSlices(catalog).map((slice) => ({
         view: slice.view,
         version: slice.version,
         part: slice.part,
@@ -106,6 +108,7 @@ const tables: Readonly<Record<string, SystemTable>> = {
         to_cut: slice.to,
         rows: slice.rows,
         bytes: slice.bytes,
+        superseded_at: slice.supersededMs === null ? null : timestamp(slice.supersededMs),
         path: slice.path,
       })),
   },
@@ -157,6 +160,16 @@ const tables: Readonly<Record<string, SystemTable>> = {
         cut: entry.cut,
         what: entry.what,
         versions: JSON.stringify(entry.versions),
+      })),
+  },
+  reports: {
+    columns: { at: 'TIMESTAMP', cut: 'BIGINT', versions: 'JSON', stalled: 'JSON' },
+    rows: ({ reports }) =>
+      reports.recent(ROWS_MAX).map((entry) => ({
+        at: utcText(entry.us).replace('T', ' ').replace('Z', ''),
+        cut: entry.cut,
+        versions: JSON.stringify(entry.versions),
+        stalled: JSON.stringify(entry.stalledAt),
       })),
   },
   audit: {

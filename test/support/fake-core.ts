@@ -110,6 +110,11 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
       count: 1,
       truncated: false,
     })),
+    pastCost: noted('pastCost', async ({ view }) => ({
+      ...{ view, version: fakeVersion, cut: 5, events: 7, bytes: 700, basis: 'default' as const },
+      slices: { files: 1, rows: 2, bytes: 30, through: 4 },
+      seconds: { low: 0, likely: 1, high: 2 },
+    })),
     changes: noted('changes', (_view, options) => state.changes(options)),
     events: noted('events', (request) => state.read(request)),
     plan: async () => ({ cut: state.cut(), streams: [], views: [], empty: true }),

@@ -9,7 +9,7 @@ import { pastSlicesOf } from '../../catalog/slices.ts'
 import { type VersionRow, type VersionState, versions } from '../../catalog/versions.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { partNames } from '../../plan/queries.ts'
-import { type SliceChain, sliceChain } from '../past/slice-chain.ts'
+import { type SliceChain, sliceChain } from '../../run/slice-chain.ts'
 
 export interface TrimNeed {
   readonly view: string

@@ -90,11 +90,22 @@ export async function readPastView(
   options: ReadOptions,
 ): Promise<PastAnswer> {
   const { view, version: pinned, ...read } = request
+  const state = stateOfView(context, view, pinned, point)
+  const rows = await context.past.read(state, read, timing(options))
+  return { ...rows, cut: state.cut, versions: { [view]: state.version } }
+}
+
+/** The state that a read of a view at a point is of. */
+export function stateOfView(
+  context: ServerContext,
+  view: string,
+  pinned: VersionId | undefined,
+  point: PastPoint,
+): PastState {
   const version = pinned ?? point.versions[view]
   if (version === undefined) throw notThere(context, view, point)
   const cut = pinned === undefined ? (point.stalledAt[view] ?? point.cut) : point.cut
-  const rows = await context.past.read(stateOf(context, view, version, cut), read, timing(options))
-  return { ...rows, cut, versions: { [view]: version } }
+  return stateOf(context, view, version, cut)
 }
 
 export async function readPastSql(

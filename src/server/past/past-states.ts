@@ -19,10 +19,10 @@ import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { StreamDef } from '../../model/schema.ts'
 import { partNames } from '../../plan/queries.ts'
+import { sliceChain } from '../../run/slice-chain.ts'
 import type { Logger } from '../../std/logger.ts'
 import type { SourcePins } from '../source-pins.ts'
 import type { AskOptions, Past, PastQuestion, StateOptions } from './past.ts'
-import { sliceChain } from './slice-chain.ts'
 
 export interface PastParts {
   readonly catalog: Catalog

@@ -9,7 +9,7 @@
  */
 
 import type { Catalog } from '../../catalog/open-catalog.ts'
-import { firstReport, lastReport, type ReportEntry, reportAt } from '../../catalog/reports.ts'
+import { firstReport, lastReport, type ReportEntry, reportAt, reports } from '../../catalog/reports.ts'
 import type { Serving } from '../../catalog/versions.ts'
 import type { ReadStamp } from '../../engine/engine.ts'
 import type { CommitSeq } from '../../model/cut.ts'
@@ -70,6 +70,11 @@ export class ReportJournal {
     const entries = this.#waiting
     write(entries)
     if (this.#waiting === entries) this.#waiting = []
+  }
+
+  /** The newest entries, oldest first. */
+  recent(limit: number): readonly ReportEntry[] {
+    return [...reports(this.#parts.catalog, limit), ...this.#waiting].slice(-limit)
   }
 
   /** What was shown at a moment. Throws MOMENT_UNKNOWN. */

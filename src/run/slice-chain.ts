@@ -7,8 +7,8 @@
  * the fewest bytes.
  */
 
-import type { SliceInfo } from '../../engine/engine.ts'
-import type { CommitSeq } from '../../model/cut.ts'
+import type { SliceInfo } from '../engine/engine.ts'
+import type { CommitSeq } from '../model/cut.ts'
 
 export interface SliceChain {
   readonly slices: readonly SliceInfo[]

@@ -7,9 +7,11 @@ import { stat } from 'node:fs/promises'
 import { relative } from 'node:path'
 import { callTruth } from '../../define/call-truth.ts'
 import type { TruthDef } from '../../define/types.ts'
+import { parseTotals } from '../../deploy/check-rows.ts'
 import type { Cell, TotalsRow } from '../../deploy/check-totals.ts'
 import { RefoldError } from '../../model/errors.ts'
 import { quoteLiteral } from '../../model/schema.ts'
+import { inTurns } from '../../std/turn.ts'
 import type { Past } from '../past/past.ts'
 
 /** Totals, not events: more rows than this are summed up further before they are compared. */
@@ -31,19 +33,8 @@ export async function readTruth(request: TruthRequest): Promise<readonly TotalsR
   if (truth.kind === 'file') return readFile(request, truth)
   const rowsMax = TOTALS_ROWS_MAX
   const call = { check, file: truth.file, timeoutMs, rowsMax, ...(signal === undefined ? {} : { signal }) }
-  return parseTotals(await callTruth(call))
+  return await inTurns(parseTotals(await callTruth(call)))
 }
-
-/** JSON text of rows, each number as its digits. Nested values become their JSON. */
-export function parseTotals(json: string): readonly TotalsRow[] {
-  const parse = JSON.parse as (text: string, reviver: Reviver) => readonly Readonly<Record<string, unknown>>[]
-  const rows = parse(json, (_key, value, context) =>
-    typeof value === 'number' ? (context.source ?? String(value)) : value,
-  )
-  return rows as readonly TotalsRow[]
-}
-
-type Reviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown
 
 async function readFile(
   { check, root, past, timeoutMs, signal }: TruthRequest,
@@ -71,7 +62,7 @@ async function readFile(
     const hint = 'Sum the rows up further, on both sides.'
     throw new RefoldError('CHECK_TRUTH', `"${name}" has more than ${TOTALS_ROWS_MAX} rows`, { hint })
   }
-  const rows = parseTotals(answer.json)
+  const rows = await inTurns(parseTotals(answer.json))
   return format === 'json' ? rows.map((row, index) => jsonRow(row['row'] ?? null, index, name)) : rows
 }
 

@@ -7,7 +7,8 @@
 import { recordChecks, type StoredCheck } from '../../catalog/checks.ts'
 import { serving } from '../../catalog/versions.ts'
 import type { CheckDef } from '../../define/types.ts'
-import { compareTotals, type TotalsComparison, type TotalsRequest } from '../../deploy/check-totals.ts'
+import { parseTotals } from '../../deploy/check-rows.ts'
+import { compareTotals } from '../../deploy/check-totals.ts'
 import {
   type CheckVerdict,
   changedVerdict,
@@ -25,9 +26,9 @@ import { type ErrorBody, RefoldError, toErrorBody } from '../../model/errors.ts'
 import type { JsonValue } from '../../model/schema.ts'
 import { unreachable } from '../../std/assert.ts'
 import { Semaphore } from '../../std/semaphore.ts'
-import { nextTurn } from '../../std/turn.ts'
+import { inTurns } from '../../std/turn.ts'
 import type { ServerContext } from '../context.ts'
-import { parseTotals, readTruth, TOTALS_ROWS_MAX } from './read-truth.ts'
+import { readTruth, TOTALS_ROWS_MAX } from './read-truth.ts'
 
 export interface CheckRun {
   /** Those of the project that is to be served; `checksFor` says which of them a phase runs. */
@@ -194,19 +195,10 @@ async function totalsOf(
     ...signalOf(run),
   })
   const { key, tolerance } = rule
-  const rows = parseTotals(found.json)
-  const comparison = await inSteps({ columns: found.columns, rows, truth, key, tolerance })
+  // The server's thread takes requests in between.
+  const rows = await inTurns(parseTotals(found.json))
+  const comparison = await inTurns(compareTotals({ columns: found.columns, rows, truth, key, tolerance }))
   return { ...totalsVerdict(comparison), views: found.views }
-}
-
-/** The server's thread takes requests in between. */
-async function inSteps(request: TotalsRequest): Promise<TotalsComparison> {
-  const steps = compareTotals(request)
-  for (;;) {
-    const step = steps.next()
-    if (step.done === true) return step.value
-    await nextTurn()
-  }
 }
 
 async function countRows(

@@ -15,6 +15,7 @@ import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import { DatabaseSync } from '../std/sqlite.ts'
+import { checkResults, recordChecks } from './checks.ts'
 import { addDeploy, deployRows, updateDeploy } from './deploys.ts'
 import { audit, cuts, recordAudit, recordCut } from './journal.ts'
 import { deadLetters, lakeManifest, publishLake } from './lake.ts'
@@ -93,6 +94,7 @@ function contents(catalog: Catalog): unknown {
       audit: audit(catalog, 100).map(({ what }) => what),
       deploys: deployRows(catalog).map(({ state, outcome }) => ({ state, outcome })),
       seed: readMeta(catalog, 'dedupe-seed') ?? null,
+      checks: checkResults(catalog, 100),
     }),
   )
 }
@@ -122,6 +124,10 @@ const changes: Readonly<Record<string, (catalog: Catalog) => void>> = {
   },
   'record-cut': (catalog) => recordCut(catalog, 20),
   'record-audit': (catalog) => recordAudit(catalog, 'start', { pid: 1 }),
+  'record-checks': (catalog) => {
+    const said = { verdict: 'red', cut: 10, timeMs: 1, text: 't', rows: [] } as const
+    recordChecks(catalog, [{ name: 'c', ...said, versions: { v: 'a' }, live: true }])
+  },
 }
 
 function prepare(catalog: Catalog): void {

@@ -50,6 +50,7 @@ import { HistoryCleaning, historyDefaults } from './past/history-cleaning.ts'
 import { Journaling } from './past/journaling.ts'
 import { PastStates } from './past/past-states.ts'
 import { ReportJournal } from './past/report-journal.ts'
+import { openReportTail } from './past/report-tail.ts'
 import { servingByRevision } from './past/serving-by-revision.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
@@ -185,6 +186,7 @@ class Server implements RunningServer {
     this.#supervisor = this.#superviseEngine(publications, folder, log, { clock, logger, startEngine })
     const skips = new SkipLedger(folder.catalog, logger)
     const pointers = servingByRevision(folder.catalog)
+    const tail = openReportTail(folder.root)
     this.#context = {
       clock,
       logger,
@@ -198,7 +200,7 @@ class Server implements RunningServer {
       lakeEvents: new LakeEvents(folder.scratch),
       supervisor: this.#supervisor,
       past: this.#createPast(folder, pins, skips, clock),
-      reports: new ReportJournal({ catalog: folder.catalog, clock, serving: pointers }),
+      reports: new ReportJournal({ catalog: folder.catalog, clock, serving: pointers, tail }),
       noteReport: () => this.#journaling.write(),
       publications,
       followers: new Set(),

@@ -3,8 +3,8 @@
  * State: the last cut that was written, and the sync of the catalog's write-ahead log that is under way.
  *
  * The transaction is not synced by SQLite, which would do it on this thread and hold up ingest; the file is synced
- * right after it, on libuv's threads. So a moment is durable about a second after its answer, and a killed process
- * loses at most what was not written yet.
+ * right after it, on libuv's threads. So a moment is durable about a second after its answer; what a killed process
+ * has not written yet is in the tail beside the catalog (`report-tail.ts`).
  */
 
 import { recordCut } from '../../catalog/journal.ts'
@@ -57,6 +57,7 @@ export class Journaling {
   async close(): Promise<void> {
     await this.#syncing
     await (await this.#file?.catch(() => undefined))?.close()
+    this.#context.reports.close()
   }
 
   async #sync(): Promise<void> {

@@ -16,12 +16,15 @@ import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import { utcText } from '../../model/utc-text.ts'
 import type { Clock } from '../../std/clock.ts'
+import type { ReportTail } from './report-tail.ts'
 
 export interface ReportParts {
   readonly catalog: Catalog
   readonly clock: Clock
   /** Which versions answer, as the catalog has it; the same object while nothing was published. */
   readonly serving: () => Serving
+  /** Holds what is not in the catalog yet. */
+  readonly tail: ReportTail
 }
 
 type Shown = Pick<ReadStamp, 'cut' | 'versions' | 'stalled' | 'stalledAt'>
@@ -35,6 +38,10 @@ export class ReportJournal {
   constructor(parts: ReportParts) {
     this.#parts = parts
     this.#newest = lastReport(parts.catalog)
+    // A process that was killed between a write and the clearing of the tail leaves lines that the catalog has.
+    const written = this.#newest?.us ?? 0
+    this.#waiting = parts.tail.read().filter((entry) => entry.us > written)
+    this.#newest = this.#waiting.at(-1) ?? this.#newest
     this.#lastUs = this.#newest?.us ?? 0
   }
 
@@ -67,9 +74,13 @@ export class ReportJournal {
 
   /** Hands over what is not written yet to `write`; when that throws, it is handed over again the next time. */
   write(write: (entries: readonly ReportEntry[]) => void): void {
-    const entries = this.#waiting
-    write(entries)
-    if (this.#waiting === entries) this.#waiting = []
+    write(this.#waiting)
+    this.#waiting = []
+    this.#parts.tail.clear()
+  }
+
+  close(): void {
+    this.#parts.tail.close()
   }
 
   /** The newest entries, oldest first. */
@@ -115,14 +126,19 @@ export class ReportJournal {
       }
     }
     const set = newest?.versions ?? current
-    this.#waiting.push({ us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt })
+    this.#add({ us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt })
     if (newest === undefined) this.#push({ us: this.#nextUs(), cut, versions: current, stalledAt: {} })
     else this.#push({ ...newest, us: this.#nextUs() })
   }
 
   #push(entry: ReportEntry): void {
     this.#newest = entry
+    this.#add(entry)
+  }
+
+  #add(entry: ReportEntry): void {
     this.#waiting.push(entry)
+    this.#parts.tail.append(entry)
   }
 
   #nextUs(): number {
@@ -149,6 +165,7 @@ function isAllStalled(answer: Shown): boolean {
 }
 
 function stalledAfter(before: ReportEntry['stalledAt'], answer: Shown): ReportEntry['stalledAt'] {
+  if (answer.stalledAt === undefined && Object.keys(before).length === 0) return before
   const after: Record<string, CommitSeq> = { ...before }
   for (const view of Object.keys(answer.versions)) {
     const at = answer.stalledAt?.[view]

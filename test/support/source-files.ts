@@ -30,6 +30,6 @@ export function read(file: string): string {
 /** What a module imports: static, dynamic, re-exports and types alike. */
 export function importsOf(text: string): readonly string[] {
   const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
-  const found = code.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+)(['"])([^'"\n]+)\1/gm)
+  const found = code.matchAll(/(?:\bfrom\s+|\bimport\s*\(\s*|^\s*import\s+)(['"])([^'"\n$]+)\1/gm)
   return [...found].map((match) => match[2] ?? '')
 }

@@ -168,12 +168,24 @@ function form(column: ComparedColumn, own: Column): string {
 function stepValue(field: WhyField, side: 'old' | 'new'): string {
   const own = field[side]
   if (own === undefined) return `CAST(NULL AS ${(field.old ?? field.new)?.type ?? 'VARCHAR'})`
-  if (field.compared !== undefined) return form(field.compared, own)
+  if (isRetyped(field)) return `CAST(r.${quoteIdentifier(own.name)} AS VARCHAR)`
   return `r.${quoteIdentifier(own.name)}`
 }
 
+/** Values of two types are put under each other as texts. */
+function isRetyped({ old, new: newer }: WhyField): boolean {
+  return old !== undefined && newer !== undefined && old.type !== newer.type
+}
+
+/** One text for each number: 2.00 and 2, .50 and 0.5 are the same. */
+function numberText(sql: string): string {
+  const led = String.raw`regexp_replace(${sql}, '^(-?)\.', '\10.')`
+  return String.raw`regexp_replace(regexp_replace(${led}, '(\.\d*?)0+$', '\1'), '\.$', '')`
+}
+
 function changes(field: WhyField, index: number, step: number): string {
-  const [a, b] = [`v${index}_${step}`, `v${index}_${step + 1}`]
+  const normal = (sql: string) => (isRetyped(field) && field.isNumber ? numberText(sql) : sql)
+  const [a, b] = [`v${index}_${step}`, `v${index}_${step + 1}`].map(normal)
   if (field.compared?.near === true) return `NOT ${nearSql(`CAST(${a} AS DOUBLE)`, `CAST(${b} AS DOUBLE)`)}`
   return `${a} IS DISTINCT FROM ${b}`
 }

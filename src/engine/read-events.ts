@@ -9,10 +9,10 @@ import { lakeRelation, overlaps } from '../lake/relation.ts'
 import type { LakeFile } from '../lake/types.ts'
 import type { LogEvent } from '../log/types.ts'
 import type { CommitRange, CommitSeq, Offset, Partition } from '../model/cut.ts'
-import { quoteLiteral, type StreamDef } from '../model/schema.ts'
+import { type ObjectType, quoteLiteral, type StreamDef } from '../model/schema.ts'
 import { queryValue, runCancellable, type StatementOptions } from './duckdb.ts'
 import type { EventPosition } from './engine.ts'
-import { eventWriter } from './event-json.ts'
+import { eventWriter, type WriteEvent } from './event-json.ts'
 
 export interface LakeEventsFilter {
   readonly range?: CommitRange
@@ -25,6 +25,18 @@ export interface LakeEventsFilter {
   readonly after?: EventPosition
 }
 
+/** For a stream whose schema has changed: how its events get the form of the newest one. */
+export interface EventTexts {
+  /** An event's text as the log holds it, in the form of the newest schema. */
+  current(json: string): string
+  /** The newest schema, with null where the schema under which this commit came in has it. */
+  schemaAt(commit: CommitSeq): ObjectType
+}
+
+export interface LakeEventsOptions extends StatementOptions {
+  readonly texts?: EventTexts | undefined
+}
+
 /** Up to `limit` events of a stream that the filter lets through. */
 export async function readLakeEvents(
   connection: DuckDBConnection,
@@ -32,7 +44,7 @@ export async function readLakeEvents(
   files: readonly LakeFile[],
   filter: LakeEventsFilter,
   limit: number,
-  options: StatementOptions = {},
+  options: LakeEventsOptions = {},
 ): Promise<LogEvent[]> {
   let events: LogEvent[] = []
   const inOrder = files
@@ -81,7 +93,7 @@ async function readFile(
   file: LakeFile,
   filter: LakeEventsFilter,
   limit: number,
-  options: StatementOptions,
+  options: LakeEventsOptions,
 ): Promise<LogEvent[]> {
   const { range, after } = filter
   const end = Math.min(file.to, range?.to ?? file.to)
@@ -105,10 +117,10 @@ async function readWindow(
   file: LakeFile,
   filter: LakeEventsFilter,
   limit: number,
-  options: StatementOptions,
+  options: LakeEventsOptions,
 ): Promise<LogEvent[]> {
   const hasText = file.fields.includes(textColumn)
-  const write = hasText ? (values: readonly DuckDBValue[]) => String(values[0]) : eventWriter(stream.schema)
+  const write = hasText ? textWriter(options.texts) : valuesWriter(stream, options.texts)
   const source = hasText
     ? `SELECT ${textColumn}, _partition, _offset, _commit, _index, _ingested_at FROM read_parquet(${quoteLiteral(file.path)})`
     : lakeRelation(stream, 'all', [file], undefined, { system: true, defaults: false })
@@ -123,11 +135,29 @@ async function readWindow(
       events.push({
         ...{ commit: commit ?? 0, index: index ?? 0, stream: stream.name },
         ...{ partition: partition ?? 0, offset: offset ?? 0, timeMs: timeMs ?? 0 },
-        json: write(row),
+        json: write(row, commit ?? 0),
       })
     }
   }
   return events
+}
+
+type WriteRow = (values: readonly DuckDBValue[], commit: CommitSeq) => string
+
+function textWriter(texts: EventTexts | undefined): WriteRow {
+  return (values) => texts?.current(String(values[0])) ?? String(values[0])
+}
+
+/** NULL is "missing" or null by the schema under which the event came in. */
+function valuesWriter(stream: StreamDef, texts: EventTexts | undefined): WriteRow {
+  if (texts === undefined) return eventWriter(stream.schema)
+  const writers = new Map<ObjectType, WriteEvent>()
+  return (values, commit) => {
+    const schema = texts.schemaAt(commit)
+    const write = writers.get(schema) ?? eventWriter(schema)
+    writers.set(schema, write)
+    return write(values)
+  }
 }
 
 function conditions({ range, partition, offsets, timeMs, after }: LakeEventsFilter): string[] {

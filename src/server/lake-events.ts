@@ -6,7 +6,7 @@
 
 import { type DuckDB, openDuckDB, queryValue } from '../engine/duckdb.ts'
 import type { EventPosition, LogSources } from '../engine/engine.ts'
-import { lastCommitAt, readLakeEvents } from '../engine/read-events.ts'
+import { type EventTexts, lastCommitAt, readLakeEvents } from '../engine/read-events.ts'
 import type { LakeManifest } from '../lake/types.ts'
 import type { LogEvent } from '../log/types.ts'
 import type { CommitRange, CommitSeq } from '../model/cut.ts'
@@ -31,16 +31,24 @@ export class LakeEvents {
   }
 
   /** Whole commits of the range from its beginning on, at least one, about `limit` events. */
-  read(sources: LogSources, stream: StreamDef, range: CommitRange, limit: number): Promise<LakePiece> {
+  read(
+    sources: LogSources,
+    stream: StreamDef,
+    range: CommitRange,
+    limit: number,
+    texts?: EventTexts,
+  ): Promise<LakePiece> {
     return this.#turn.run(async () => {
       const { connection } = await this.#open()
       const { files } = sources.lake
-      const events = await readLakeEvents(connection, stream, files, { range }, limit)
+      const events = await readLakeEvents(connection, stream, files, { range }, limit, { texts })
       const last = events.at(-1)
       if (last === undefined || events.length < limit) return { events, through: range.to }
       // The limit may have cut the last commit: its other events are read as well.
       const rest = { range: { from: last.commit - 1, to: last.commit }, after: last }
-      events.push(...(await readLakeEvents(connection, stream, files, rest, Number.MAX_SAFE_INTEGER)))
+      events.push(
+        ...(await readLakeEvents(connection, stream, files, rest, Number.MAX_SAFE_INTEGER, { texts })),
+      )
       return { events, through: last.commit }
     })
   }
@@ -50,6 +58,7 @@ export class LakeEvents {
     sources: LogSources,
     stream: StreamDef,
     positions: readonly EventPosition[],
+    texts?: EventTexts,
   ): Promise<readonly LogEvent[]> {
     return this.#turn.run(async () => {
       const events: LogEvent[] = []
@@ -59,7 +68,7 @@ export class LakeEvents {
         const range = { from: commit - 1, to: commit }
         const files = sources.lake.files.filter((file) => file.from < commit && commit <= file.to)
         const after = { commit, index: index - 1 }
-        events.push(...(await readLakeEvents(connection, stream, files, { range, after }, 1)))
+        events.push(...(await readLakeEvents(connection, stream, files, { range, after }, 1, { texts })))
       }
       return events
     })

@@ -9,6 +9,7 @@
 
 import { historyTrimmed, trimmedBeyond, trimOf } from '../catalog/trims.ts'
 import type { LogSources } from '../engine/engine.ts'
+import type { EventTexts } from '../engine/read-events.ts'
 import type { LogEvent } from '../log/types.ts'
 import type { CommitRange, CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -16,6 +17,7 @@ import type { StreamDef } from '../model/schema.ts'
 import type { EventsRequest } from '../serve/core.ts'
 import { nextTurn } from '../std/turn.ts'
 import type { ServerContext } from './context.ts'
+import { eventTexts } from './event-texts.ts'
 import type { LakePiece } from './lake-events.ts'
 
 /** Events read before the files are let go of; a commit is never divided. */
@@ -24,6 +26,7 @@ const PIECE_EVENTS = 4_096
 export async function* logEvents(context: ServerContext, request: EventsRequest): AsyncGenerator<LogEvent> {
   const { signal, follow } = request
   const stream = streamOf(context, request)
+  const texts = eventTexts(context.catalog, stream)
   const matches = matcher(request)
   const stop = lastCommit(request)
   refuseTrimmed(context, request)
@@ -36,7 +39,7 @@ export async function* logEvents(context: ServerContext, request: EventsRequest)
     const piece = await context.pins.with((sources) => {
       const trim = trimmedBeyond(context.catalog, [stream.name], from)
       if (trim !== undefined) throw historyTrimmed('reading on', trim)
-      return readPiece(context, sources, stream, from, stop)
+      return readPiece(context, sources, { stream, texts }, from, stop)
     })
     for (const event of piece.events) {
       if (isPast(request, event)) return
@@ -52,10 +55,15 @@ export async function* logEvents(context: ServerContext, request: EventsRequest)
   }
 }
 
+interface ReadStream {
+  readonly stream: StreamDef
+  readonly texts: EventTexts | undefined
+}
+
 async function readPiece(
   context: ServerContext,
   sources: LogSources,
-  stream: StreamDef,
+  { stream, texts }: ReadStream,
   from: CommitSeq,
   stop: CommitSeq,
 ): Promise<LakePiece> {
@@ -66,15 +74,16 @@ async function readPiece(
       stream,
       { from, to: Math.min(lake.through, stop) },
       PIECE_EVENTS,
+      texts,
     )
   }
-  return await readHotPiece(context, sources, stream.name, { from, to: Math.min(log.durable, stop) })
+  return await readHotPiece(context, sources, { stream, texts }, { from, to: Math.min(log.durable, stop) })
 }
 
 async function readHotPiece(
   context: ServerContext,
   sources: LogSources,
-  stream: string,
+  { stream, texts }: ReadStream,
   range: CommitRange,
 ): Promise<LakePiece> {
   const events: LogEvent[] = []
@@ -83,7 +92,8 @@ async function readHotPiece(
   for await (const event of context.reader.events(sources.log, range)) {
     if (event.commit !== commit && events.length >= PIECE_EVENTS) return { events, through: event.commit - 1 }
     commit = event.commit
-    if (event.stream === stream) events.push(event)
+    if (event.stream !== stream.name) continue
+    events.push(texts === undefined ? event : { ...event, json: texts.current(event.json) })
   }
   return { events, through: range.to }
 }

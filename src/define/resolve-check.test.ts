@@ -109,7 +109,10 @@ const cases: Readonly<Record<string, readonly string[]>> = {
     `40 CHECK_INVALID check "x": \`truth\` is neither a file nor a function | Write \`{ file: 'truth/totals.csv' }\`, or a function that gives rows.`,
   ],
   [`check('x', { sql: 'SELECT 1', truth: { file: '../b.csv' } })`]: [
-    '48 CHECK_INVALID check "x": "../b.csv" lies outside the folder of the project | Put it into the folder, or write its absolute path.',
+    '48 CHECK_INVALID check "x": "../b.csv" lies outside the folder of the project | Put it into the folder, or a link to it.',
+  ],
+  [`check('x', { sql: 'SELECT 1', truth: { file: '/etc/b.csv' } })`]: [
+    '48 CHECK_INVALID check "x": "/etc/b.csv" lies outside the folder of the project | Put it into the folder, or a link to it.',
   ],
   [`check('x', { sql: 'SELECT 1', truth: { file: 'b.xlsx' } })`]: [
     '48 CHECK_INVALID check "x": the kind of "b.xlsx" is not known | Let its name end in .csv, .json, .ndjson or .parquet.',

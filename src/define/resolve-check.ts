@@ -149,8 +149,10 @@ function resolveTruth({ options, around, wrong }: Declared): TruthDef | undefine
     return wrong(place, `the kind of "${file}" is not known`, hint)
   }
   const resolved = path.resolve(around.root, file)
-  if (!path.isAbsolute(file) && path.relative(around.root, resolved).split(path.sep)[0] === '..') {
-    const hint = 'Put it into the folder, or write its absolute path.'
+  // A project also comes over the wire: it must not name any file that the server could read.
+  const inside = path.relative(around.root, resolved)
+  if (inside.split(path.sep)[0] === '..' || path.isAbsolute(inside)) {
+    const hint = 'Put it into the folder, or a link to it.'
     return wrong(place, `"${file}" lies outside the folder of the project`, hint)
   }
   const format = extension === 'csv' || extension === 'parquet' ? extension : 'json'

@@ -206,3 +206,69 @@ test('the watermark of an earlier cut is the one that the log had, whatever the 
     assert.equal(found, watermark, `seed ${seed}, cut ${cut}`)
   }
 })
+
+test('random histories: parts are what plain counting gives, between any two reports', async () => {
+  const seed = Number(process.env['REFOLD_SEED'] ?? Date.now() % 1_000_000)
+  const random = seededRandom(seed)
+  const lateness = Math.floor(random() * 3) * 60_000
+  const history: {
+    readonly cut: number
+    readonly who: string
+    readonly cents: number
+    readonly us: number
+  }[] = []
+  const reports: { readonly us: number; readonly cut: number; readonly factor: number }[] = []
+  server = await openServer(project(oldSql, lateness), { http: false })
+  let factor = 1
+  for (let commit = 0; commit < 24; commit++) {
+    const sales = Array.from({ length: 1 + Math.floor(random() * 4) }, () => {
+      const cents = Math.floor(random() * 1000) - 300
+      const at = noon(Math.floor(random() * 240))
+      return { who: `u${Math.floor(random() * 5)}`, cents, at }
+    })
+    const cut = await send(...sales.map(({ who, cents, at }): Sale => [who, money(cents), at]))
+    history.push(...sales.map(({ who, cents, at }) => ({ cut, who, cents, us: timestampUs(at) })))
+    if (commit === 10) {
+      await server.reload(project(oldSql.replace('sum(amount)', 'sum(amount) * 3'), lateness))
+      factor = 3
+    }
+    if (commit === 5 || commit === 15) await server.flush()
+    if (random() < 0.6) reports.push({ us: timestampUs((await read(cut)).at ?? ''), cut, factor })
+  }
+  for (let question = 0; question < 6; question++) {
+    const picked = [Math.floor(random() * reports.length), Math.floor(random() * reports.length)].sort(
+      (a, b) => a - b,
+    )
+    const [from, to] = picked.map((index) => reports[index]!)
+    const report = await why({ kind: 'reported', us: from!.us }, { to: { kind: 'reported', us: to!.us } })
+    const known = history.filter(({ cut }) => cut <= from!.cut)
+    const watermark = Math.max(...known.map(({ us }) => us)) - lateness * 1000
+    const more = history.filter(({ cut }) => cut > from!.cut && cut <= to!.cut)
+    const late = more.filter(({ us }) => us < watermark)
+    const rest = more.filter(({ us }) => us >= watermark)
+    const what = `seed ${seed}, from ${JSON.stringify(from)} to ${JSON.stringify(to)}`
+    assert.deepEqual([report.lateEvents, report.newEvents], [late.length, rest.length], what)
+    const sum = (sales: typeof history) => sales.reduce((all, { cents }) => all + cents, 0)
+    const total = report.totals.find(({ column }) => column === 'total')!
+    const logic = (to!.factor - from!.factor) * (sum(known) + sum(more))
+    const wanted = [sum(known), sum(late), sum(rest)].map((cents) => cents * from!.factor)
+    assert.deepEqual(
+      [total.first, total.late, total.arrived, total.logic, total.last].map((text) =>
+        Math.round(Number(text) * 100),
+      ),
+      [...wanted, logic, to!.factor * (sum(known) + sum(more))],
+      what,
+    )
+    const rows = ['late', 'arrived', 'logic'] as const
+    for (const part of rows) {
+      const inRows = report.rows.flatMap((row) => row.columns.filter(({ column }) => column === 'total'))
+      const cents = inRows.reduce((all, column) => all + Math.round(Number(column[part]) * 100), 0)
+      assert.equal(cents, Math.round(Number(total[part]) * 100), `${what}: ${part} of rows and of totals`)
+    }
+  }
+})
+
+function money(cents: number): string {
+  const whole = Math.abs(cents)
+  return `${cents < 0 ? '-' : ''}${Math.floor(whole / 100)}.${String(whole % 100).padStart(2, '0')}`
+}

@@ -20,6 +20,7 @@ import { planView } from '../../plan/plan-view.ts'
 import type { RowEventsAnswer, RowEventsRequest } from '../../serve/core-compare.ts'
 import { must } from '../../std/assert.ts'
 import type { ServerContext } from '../context.ts'
+import { eventTexts } from '../event-texts.ts'
 import { comparableCut, versionNamed, versionsOf } from './version-pair.ts'
 
 type Key = RowEventsRequest['key']
@@ -115,6 +116,7 @@ function positionsState(own: PastState, row: VersionRow, events: EventsPlan, con
   const source = { ...must(row.plan.stages[0], 'a plan has a stage').source, fields: events.fields }
   const plan: ViewPlan = {
     ...{ format: 1, view: row.view, sql: '', streams: row.plan.streams, inexact: [] },
+    ...(row.plan.reads === undefined ? {} : { reads: row.plan.reads }),
     columns: [
       { name: 'commit', type: 'BIGINT' },
       { name: 'index', type: 'INTEGER' },
@@ -154,10 +156,13 @@ async function eventsAt(
     context.streams().find((candidate) => candidate.name === name),
     `stream "${name}" is there`,
   )
+  const texts = eventTexts(context.catalog, stream)
+  const current = (event: LogEvent) =>
+    texts === undefined ? event : { ...event, json: texts.current(event.json) }
   return await context.pins.with(async (sources) => {
     const { through } = sources.lake
     const cold = positions.filter(({ commit }) => commit <= through)
-    const events = [...(await context.lakeEvents.at(sources, stream, cold))]
+    const events = [...(await context.lakeEvents.at(sources, stream, cold, texts))]
     const hot = Map.groupBy(
       positions.filter(({ commit }) => commit > through),
       ({ commit }) => commit,
@@ -165,7 +170,7 @@ async function eventsAt(
     for (const [commit, wanted] of hot) {
       const indexes = new Set(wanted.map(({ index }) => index))
       for await (const event of context.reader.events(sources.log, { from: commit - 1, to: commit })) {
-        if (event.stream === name && indexes.has(event.index)) events.push(event)
+        if (event.stream === name && indexes.has(event.index)) events.push(current(event))
       }
     }
     return events

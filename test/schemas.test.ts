@@ -10,6 +10,8 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { loadProject } from '../src/define/load.ts'
 import type { ProjectDef } from '../src/define/types.ts'
+import type { RefoldError } from '../src/model/errors.ts'
+import { ProjectMistakes } from '../src/server/checked-project.ts'
 import { openServer, type RunningServer } from '../src/server/open-server.ts'
 import { ScratchDuckDb } from './support/scratch-duckdb.ts'
 
@@ -194,4 +196,135 @@ test('events of five schema versions are read through one view, hot and cold, be
   await check(after)
   await start(project)
   await check(after)
+})
+
+async function refusal(project: ProjectDef): Promise<RefoldError[]> {
+  try {
+    await server!.reload(project)
+  } catch (error) {
+    assert.ok(error instanceof ProjectMistakes, String(error))
+    return error.mistakes.filter((mistake) => mistake.code === 'STREAM_CHANGED')
+  }
+  return []
+}
+
+/** Messages of the mistakes that a plan of the project finds. */
+async function planned(project: ProjectDef): Promise<string[]> {
+  try {
+    await server!.core.plan(JSON.parse(JSON.stringify(project)))
+    return []
+  } catch (error) {
+    const { details } = error as RefoldError
+    return (details as unknown as { mistakes: { message: string }[] }).mistakes.map(({ message }) => message)
+  }
+}
+
+test('a breaking change is refused with field, schema, views and lines, every mistake at once', async () => {
+  const fields = 'id: z.string(), who: z.string(), amount: int64(), kind: z.string()'
+  const view =
+    "view('sums', {\n  sql: `SELECT who, -- amount\n    sum(amount) AS total\n  FROM orders GROUP BY who` })"
+  await start(await load(fields, '', view))
+  await send(['{"id":"1","who":"ann","amount":5,"kind":"x"}'])
+  await start(await load(`${fields}, more: z.string().default('')`, '', view))
+  await send(['{"id":"2","who":"ann","amount":5,"kind":"x"}'])
+  const changed = 'id: z.string(), who: z.string(), amount: z.int32(), more: z.string(), added: z.string()'
+  const mistakes = await refusal(await load(changed, '', view))
+  const file = join(folder, 'refold.config.ts')
+  assert.deepEqual(
+    mistakes.map(({ message }) => message.replaceAll(file, 'FILE')),
+    [
+      'stream "orders": field "amount" changed from BIGINT to INTEGER, which events in the log may not fit (schemas since the beginning, cut 1); it breaks view "sums" at FILE:6:9',
+      'stream "orders": field "kind" was removed, but events in the log have it (schemas since the beginning, cut 1)',
+      'stream "orders": field "more" is new and required, but events in the log lack it (schema since the beginning)',
+      'stream "orders": field "added" is new and required, but events in the log lack it (schemas since the beginning, cut 1)',
+      'stream "orders": field "more" became required, but events in the log may lack it (schema since cut 1)',
+    ],
+  )
+  assert.deepEqual(mistakes[0]?.details, {
+    ...{ stream: 'orders', field: 'amount', rule: 'read', since: [0, 1] },
+    broken: [{ view: 'sums', at: `${file}:6:9` }],
+  })
+  for (const { hint } of mistakes) assert.ok(hint.length > 10)
+})
+
+test('a former name stays while the log holds events under it, whatever later schemas say', async () => {
+  await start(await load('id: z.string(), user: z.string()'))
+  await send(['{"id":"1","user":"ann"}'])
+  await start(await load('id: z.string(), customer: z.string()', "aliases: { customer: 'user' }"))
+  await send(['{"id":"2","customer":"bob"}'])
+  const later = 'id: z.string(), buyer: z.string()'
+  const one = await refusal(await load(later, "aliases: { buyer: 'customer' }"))
+  assert.deepEqual(
+    one.map(({ message }) => message),
+    [
+      'stream "orders": field "user" was removed, but events in the log have it (schema since the beginning)',
+      'stream "orders": field "buyer" is new and required, but events in the log lack it (schema since the beginning)',
+      'stream "orders": field "customer" was called "user" before, which is no longer among its names (schema since cut 1)',
+    ],
+  )
+  assert.match(one[0]?.hint ?? '', /aliases: \{ 'buyer': 'user' \}/)
+  assert.deepEqual(await refusal(await load(later, "aliases: { buyer: ['customer', 'user'] }")), [])
+})
+
+test('an id or a time may be added, and stays what it is while there are events', async () => {
+  const fields = 'id: z.string(), other: z.string(), at: z.iso.datetime(), seen: z.iso.datetime()'
+  const line = (id: number) =>
+    JSON.stringify({ id: `${id}`, other: `o${id}`, at: '2026-01-01T00:00:00Z', seen: '2027-01-01T00:00:00Z' })
+  await start(await load(fields))
+  await send([line(1)])
+  assert.deepEqual(await refusal(await load(fields, "id: 'id', time: 'at'")), [])
+  await send([line(2)])
+  assert.equal((await post([line(2)])).duplicates, 1)
+  for (const roles of ["id: 'other', time: 'at'", "time: 'at'", "id: 'id', time: 'seen'", "id: 'id'"]) {
+    const mistakes = await refusal(await load(fields, roles))
+    assert.equal(mistakes.length, 1, roles)
+    assert.match(mistakes[0]?.message ?? '', /the (id|time) changed from "(id|at)" to /)
+  }
+  const renamed = fields.replace('id:', 'event_id:').replace('at:', 'happened:')
+  const aliases = "id: 'event_id', time: 'happened', aliases: { event_id: 'id', happened: 'at' }"
+  assert.deepEqual(await refusal(await load(renamed, aliases)), [])
+})
+
+test('forward, full and none ask for other things than backward', async () => {
+  const old = 'id: z.string(), n: z.int32(), note: z.string().optional()'
+  await start(await load(old))
+  await send(['{"id":"1","n":1}'])
+  const wider = old.replace('z.int32()', 'int64()')
+  const required = old.replace('.optional()', '')
+  const gone = 'id: z.string(), n: z.int32()'
+  const added = `${old}, more: z.string().optional()`
+  const narrower = old.replace('z.int32()', 'z.boolean()')
+  const allowed: [string, readonly string[]][] = [
+    ['backward', [wider, added]],
+    ['forward', [required, gone, added]],
+    ['full', [added]],
+    ['none', [wider, required, gone, added]],
+  ]
+  for (const [compatibility, fine] of allowed) {
+    for (const schema of [wider, required, gone, added, narrower]) {
+      const project = await load(schema, `compatibility: '${compatibility}'`)
+      const refused = await planned(project)
+      assert.deepEqual(refused.length === 0, fine.includes(schema), `${compatibility}: ${schema}: ${refused}`)
+    }
+  }
+})
+
+test('a producer may send both names with one value, and is refused with two', async () => {
+  await start(await load('id: z.string(), customer: z.string().optional()', "aliases: { customer: 'user' }"))
+  const answer = await post([
+    '{"id":"1","user":"ann","customer":"ann"}',
+    '{"id":"2","user":"ann","customer":"bob"}',
+    '{"id":"3","user":"ann"}',
+    '{"user":"cy","id":"4"}',
+  ])
+  assert.equal(answer.accepted, 3)
+  assert.deepEqual(
+    answer.rejected.map(({ code }) => code),
+    ['EVENT_FIELD_TWICE'],
+  )
+  assert.deepEqual(await eventTexts(), [
+    '{"id":"1","customer":"ann"}',
+    '{"id":"3","customer":"ann"}',
+    '{"id":"4","customer":"cy"}',
+  ])
 })

@@ -10,6 +10,7 @@ export function formatPlan(plan: DeployPlan, style: Style): string {
   const blocks = [
     ...plan.streams.map((stream) => streamText(stream, style)),
     ...plan.views.map((view) => viewText(view, style)),
+    ...(plan.checks ?? []).map(({ check, change }) => title(change, `check ${check}`, style)),
   ]
   return `${blocks.join('\n')}\n${style.bold(summary(plan))}\n`
 }
@@ -64,12 +65,15 @@ function trimmedLine({ cut, events }: NonNullable<ViewChange['trimmed']>, style:
   return `    ${style.yellow('trimmed ')}${text}\n`
 }
 
-function summary({ streams, views }: DeployPlan): string {
-  const parts = [counted(streams.length, 'stream'), counted(views.length, 'view')].filter(
-    (part) => part !== '',
-  )
-  const change = streams.length + views.length === 1 ? 'changes' : 'change'
-  return `${parts.join(' and ')} ${change}. \`refold deploy\` carries it out.`
+function summary({ streams, views, checks = [] }: DeployPlan): string {
+  const kinds = [
+    counted(streams.length, 'stream'),
+    counted(views.length, 'view'),
+    counted(checks.length, 'check'),
+  ]
+  const parts = kinds.filter((part) => part !== '')
+  const change = streams.length + views.length + checks.length === 1 ? 'changes' : 'change'
+  return `${[parts.slice(0, -1).join(', '), ...parts.slice(-1)].filter(Boolean).join(' and ')} ${change}. \`refold deploy\` carries it out.`
 }
 
 function counted(count: number, noun: string): string {

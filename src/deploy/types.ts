@@ -57,10 +57,18 @@ export interface ViewChange {
   readonly trimmed?: { readonly cut: CommitSeq; readonly events: number }
 }
 
+/** A check is no part of a version: changing one builds nothing. */
+export interface CheckChange {
+  readonly check: string
+  readonly change: 'new' | 'changed' | 'removed'
+}
+
 export interface DeployPlan {
   readonly cut: CommitSeq
   readonly streams: readonly StreamChange[]
   readonly views: readonly ViewChange[]
+  /** Left out when there are none, and where nothing was deployed before. */
+  readonly checks?: readonly CheckChange[]
   readonly empty: boolean
 }
 

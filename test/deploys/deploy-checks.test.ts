@@ -24,7 +24,7 @@ afterEach(() => shop.dispose())
 
 function check(name: string, rule: object, more: Partial<CheckDef> = {}): CheckDef {
   const place = { file: 'refold.config.ts', line: 1, column: 1 }
-  const placed = { sqlPlace: place, ...rule } as unknown as CheckRule
+  const placed = ('sql' in rule ? { sqlPlace: place, ...rule } : rule) as CheckRule
   return { name, place, rule: placed, cutover: true, timeoutMs: 30_000, ...more }
 }
 
@@ -145,7 +145,11 @@ test('checks run over a version that does not answer', async () => {
 
 test('a deploy in which only checks changed takes them over', async () => {
   await deployed(total)
-  await shop.deploy(project(counts, total, check('more', { kind: 'rows', view: 'per_user', min: 1 })))
+  const next = project(counts, total, check('more', { kind: 'rows', view: 'per_user', min: 1 }))
+  const { checks, views, empty } = await shop.server.core.plan(next)
+  assert.deepEqual([checks, views, empty], [[{ check: 'more', change: 'new' }], [], false])
+  await shop.deploy(next)
+  assert.equal((await shop.server.core.plan(next)).empty, true)
   assert.deepEqual(
     shop.server.core.checks.list().map(({ name }) => name),
     ['total', 'more'],

@@ -76,10 +76,14 @@ export class Deployment {
   async #compareFile(): Promise<void> {
     if (this.#file === undefined) return
     try {
-      const { empty, streams, views } = await planDeploy(this.#context, this.#file)
+      const { empty, streams, views, checks = [] } = await planDeploy(this.#context, this.#file)
       this.#differs = empty
         ? undefined
-        : { streams: streams.map(({ stream }) => stream), views: views.map(({ view }) => view) }
+        : {
+            streams: streams.map(({ stream }) => stream),
+            views: views.map(({ view }) => view),
+            ...(checks.length === 0 ? {} : { checks: checks.map(({ check }) => check) }),
+          }
     } catch (error) {
       this.#differs = { problem: error instanceof Error ? error.message : String(error) }
     }

@@ -10,6 +10,7 @@ import { slicesOf } from '../../catalog/slices.ts'
 import { trimOf } from '../../catalog/trims.ts'
 import { type NewVersion, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
 import type { ProjectDef } from '../../define/types.ts'
+import { checkChanges } from '../../deploy/plan-checks.ts'
 import { estimateBuild, type LogPiece, type MeasuredBuild } from '../../deploy/plan-estimate.ts'
 import { settingReasons, versionReasons, type WantedView } from '../../deploy/plan-reasons.ts'
 import { streamChanges } from '../../deploy/plan-streams.ts'
@@ -17,6 +18,7 @@ import type { BuildEstimate, DeployPlan, ViewChange } from '../../deploy/types.t
 import type { VersionId } from '../../model/cut.ts'
 import { checkedViews } from '../checked-project.ts'
 import type { ServerContext } from '../context.ts'
+import { newestDefinitions } from './deployed-project.ts'
 
 /** Input is measured over the commits of the last minutes. */
 const RATE_WINDOW_MS = 10 * 60_000
@@ -47,7 +49,13 @@ export function planOf(
       }),
   ]
   const { commit } = context.log.state().cut
-  return { cut: commit, streams, views, empty: streams.length === 0 && views.length === 0 }
+  const deployed = newestDefinitions(context.catalog)
+  const checks = deployed === undefined ? [] : checkChanges(deployed.checks ?? [], project.checks)
+  return {
+    ...{ cut: commit, streams, views },
+    ...(checks.length === 0 ? {} : { checks }),
+    empty: streams.length === 0 && views.length === 0 && checks.length === 0,
+  }
 }
 
 function viewChange(

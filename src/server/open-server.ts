@@ -48,9 +48,8 @@ import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
 import { HistoryCleaning, historyDefaults } from './past/history-cleaning.ts'
 import { Journaling } from './past/journaling.ts'
+import { openReports } from './past/open-reports.ts'
 import { PastStates } from './past/past-states.ts'
-import { ReportJournal } from './past/report-journal.ts'
-import { openReportTail } from './past/report-tail.ts'
 import { servingByRevision } from './past/serving-by-revision.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
@@ -77,6 +76,8 @@ export interface ServerOptions {
   readonly segments?: Partial<SegmentPolicy>
   /** How often the retention of streams is looked at. Default a minute. */
   readonly retentionCheckMs?: number
+  /** How often old slices are looked at. Default a minute. */
+  readonly historyCheckMs?: number
 }
 
 export interface RunningServer {
@@ -186,7 +187,6 @@ class Server implements RunningServer {
     this.#supervisor = this.#superviseEngine(publications, folder, log, { clock, logger, startEngine })
     const skips = new SkipLedger(folder.catalog, logger)
     const pointers = servingByRevision(folder.catalog)
-    const tail = openReportTail(folder.root)
     this.#context = {
       clock,
       logger,
@@ -200,7 +200,7 @@ class Server implements RunningServer {
       lakeEvents: new LakeEvents(folder.scratch),
       supervisor: this.#supervisor,
       past: this.#createPast(folder, pins, skips, clock),
-      reports: new ReportJournal({ catalog: folder.catalog, clock, serving: pointers, tail }),
+      reports: openReports(folder, clock, pointers),
       noteReport: () => this.#journaling.write(),
       publications,
       followers: new Set(),
@@ -307,7 +307,7 @@ class Server implements RunningServer {
     this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => this.#trimming.check())
     this.#every(JOURNAL_MS, () => this.#journaling.write())
     const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
-    this.#every(HISTORY_CHECK_MS, () => cleaning.check())
+    this.#every(this.#options.historyCheckMs ?? HISTORY_CHECK_MS, () => cleaning.check())
     this.#every(WARM_CHECK_MS, () => this.#deployment.check())
     this.#every(CHECK_MS, () => this.#checks.tick())
     return this

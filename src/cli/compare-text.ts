@@ -5,7 +5,7 @@ import type { Style } from './colours.ts'
 import { type ExactJson, printExactJson } from './exact-json.ts'
 import { grouped } from './ingest-meter.ts'
 import { shortVersion } from './query.ts'
-import { formatTable, type TableRow } from './table.ts'
+import { cellText, formatTable, type TableRow } from './table.ts'
 
 export interface TextOptions {
   readonly style: Style
@@ -26,6 +26,7 @@ export function formatCompare(summary: CompareSummary, options: TextOptions): st
     hasDifferences(summary) ? causeLines(summary, style) : [],
     columnLines(summary, options),
     sampleLines(summary, options),
+    firstLines(summary, style),
   ]
   return `${blocks
     .filter((lines) => lines.length > 0)
@@ -167,6 +168,22 @@ function sampleLines(summary: CompareSummary, { style, width }: TextOptions): re
     line.startsWith('-') ? style.red(line) : line.startsWith('+') ? style.green(line) : line,
   )
   return [style.bold(title), ...painted]
+}
+
+/** The events with which rows first differ. */
+function firstLines({ sample, key }: CompareSummary, style: Style): readonly string[] {
+  return sample.flatMap((row) => {
+    if (row.first === undefined) return []
+    const { stream, partition, offset, commit, index, time, event } = row.first
+    const values = (row.new ?? row.old) as Readonly<Record<string, ExactJson>>
+    const named = key.map((name) => `${name}=${cellText(values[name]).text}`).join(', ')
+    const where = named === '' ? 'the row' : `row ${named}`
+    return [
+      style.bold(`first event with which ${where} differs`),
+      `  ${stream} ${partition}:${offset} · commit ${commit}.${index} · ${style.dim(time)}`,
+      `  ${JSON.stringify(event)}`,
+    ]
+  })
 }
 
 function namesOf(row: ComparedRow['old']): readonly string[] {

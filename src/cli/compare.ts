@@ -19,6 +19,7 @@ interface CompareOptions extends ServerOptions {
   readonly to?: string
   readonly cut?: number
   readonly folded?: boolean
+  readonly first?: boolean
   readonly rows?: number
   readonly row?: readonly string[]
   readonly events?: boolean
@@ -34,6 +35,7 @@ export function compareCommand(cli: Cli): Command {
     .option('--to <version>', 'the new version (default: the one being deployed, else old is the warm one)')
     .option('--cut <cut>', 'at this cut (default: the newest that both have reached)', wholeNumber(0))
     .option('--folded', 'also fold both again from the log, to find damage')
+    .option('--first', 'also name the first event with which the versions differ')
     .option('--rows <count>', 'rows to show; with --events: events', wholeNumber(1))
     .option('--events', 'show the events that made the row given by --row')
     .option('--row <column=value>', 'with --events: a column of the row; may be given again', collect)
@@ -87,7 +89,7 @@ function checkOptions(options: CompareOptions): void {
       hint: 'Add --events, or leave it out.',
     })
   }
-  const ofCompare = ['from', 'to', 'folded'] as const
+  const ofCompare = ['from', 'to', 'folded', 'first'] as const
   const wrong = ofCompare.find((name) => options[name] !== undefined)
   if (options.events === true && wrong !== undefined) {
     throw new RefoldError('CLI_USAGE', `--${wrong} does not go with --events`, {
@@ -103,6 +105,7 @@ function ask(client: Client, view: string, options: CompareOptions): Promise<str
     query: {
       ...{ from, to, cut: cut?.toString(), limit: rows?.toString() },
       folded: options.folded === true ? '1' : undefined,
+      first: options.first === true ? '1' : undefined,
     },
   })
 }

@@ -91,6 +91,26 @@ function rawPairs(question: CompareQuestion): string {
   )
 }
 
+/** Whether the rows of one key differ: one row with `differs`. Values by the key's columns as text, null for NULL. */
+export function rowDiffersQuery(pairing: Pairing, key: Readonly<Record<string, string | null>>): string {
+  const rowOf = (side: 'old' | 'new'): string => {
+    const conditions = pairing.keys.map((column) => {
+      const { name, type } = column[side]
+      const value = key[column.name] ?? null
+      const own = quoteIdentifier(name)
+      return value === null ? `${own} IS NULL` : `${own} = CAST(${quoteLiteral(value)} AS ${type})`
+    })
+    const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
+    return `(SELECT *, 1 AS "$there" FROM ${side}_rows${where}) AS ${side}`
+  }
+  const both = 'old."$there" IS NOT NULL AND new."$there" IS NOT NULL'
+  const equal = [both, ...pairing.columns.map((column) => sameCells(column, 'old', 'new'))]
+  return (
+    `SELECT count(*) > 0 AS differs FROM ${rowOf('old')} FULL JOIN ${rowOf('new')} ON old."$there" = new."$there" ` +
+    `WHERE NOT (${equal.map((part) => `(${part})`).join(' AND ')})`
+  )
+}
+
 function kindSql(oldIsMissing: string, newIsMissing: string): string {
   return `CASE WHEN ${oldIsMissing} THEN 'added' WHEN ${newIsMissing} THEN 'removed' ELSE 'changed' END AS kind`
 }

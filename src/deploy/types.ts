@@ -244,6 +244,19 @@ export interface ComparedRow {
   /** Integers beyond 2^53 and decimals as text. */
   readonly old?: JsonValue
   readonly new?: JsonValue
+  /** The first event with which the versions differ in this row, where it was asked for. */
+  readonly first?: NamedEvent
+}
+
+/** An event by its position, and what it says. */
+export interface NamedEvent {
+  readonly stream: string
+  readonly partition: number
+  readonly offset: number
+  readonly commit: CommitSeq
+  readonly index: number
+  readonly time: string
+  readonly event: JsonValue
 }
 
 // ---- checks ---------------------------------------------------------------------------------------------------

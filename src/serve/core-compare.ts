@@ -18,6 +18,8 @@ export interface CompareRequest {
   /** Fold both again from the log, so that damage is told apart. */
   readonly folded: boolean
   readonly sampleRows: number
+  /** Rows of the sample for which the first event is found with which the versions differ. */
+  readonly firstEvents?: number
   readonly signal?: AbortSignal
 }
 

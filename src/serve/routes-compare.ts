@@ -76,6 +76,12 @@ const compareParameters: readonly ParameterDoc[] = [
     type: 'boolean',
     text: 'Also fold both again from the log, to find rows that no logic explains.',
   },
+  {
+    name: 'first',
+    in: 'query',
+    type: 'integer',
+    text: 'For so many rows of the sample also find the first event with which the versions differ.',
+  },
   { name: 'limit', in: 'query', type: 'integer', text: `Rows of the sample. Default ${SAMPLE_ROWS}.` },
 ]
 
@@ -133,6 +139,7 @@ async function compare(
   const [from, to] = [query.text('from'), query.text('to')]
   const cut = query.integer('cut', 0, Number.MAX_SAFE_INTEGER)
   const folded = query.flag('folded')
+  const firstEvents = query.integer('first', 0, 20)
   const sampleRows = query.integer('limit', 0, SAMPLE_ROWS_MAX) ?? SAMPLE_ROWS
   query.finish()
   const asked = {
@@ -140,6 +147,7 @@ async function compare(
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
     ...(cut === undefined ? {} : { cut }),
+    ...(firstEvents === undefined ? {} : { firstEvents }),
   }
   const summary = await answering(reply, (signal) => core.compare.versions({ ...asked, signal }))
   return sendJson(reply, JSON.stringify(summary), summary.cut)

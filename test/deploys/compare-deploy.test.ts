@@ -60,3 +60,31 @@ test('new logic among missing events is told apart; after the cutover the pair i
   assert.deepEqual([summary.changed, summary.removed, summary.equal], [9, 1, 3])
   assert.deepEqual(summary.causes, { unexplained: 0, expected: 0, events: 9, logic: 1 })
 })
+
+test('the first event with which the versions differ is named, within its commit too', async () => {
+  const doubled = shopView(
+    'per_user',
+    `SELECT "user", count(*) AS n, sum(CASE WHEN amount > 5 THEN amount * 2 ELSE amount END) AS total FROM sales GROUP BY "user"`,
+  )
+  const plain = shopView(
+    'per_user',
+    'SELECT "user", count(*) AS n, sum(amount) AS total FROM sales GROUP BY "user"',
+  )
+  await shop.open(shop.project({ views: [plain] }))
+  await shop.send(5)
+  await shop.send(40)
+  await shop.server.flush()
+  await shop.send(30)
+  await shop.deploy(shop.project({ views: [doubled] }), { shadow: true })
+  const summary = await shop.server.core.compare.versions({
+    ...{ view: 'per_user', folded: false, sampleRows: 20, firstEvents: 20 },
+  })
+  const wanted = new Map<string, string>()
+  for (const { user, id, cents } of shop.sent) if (cents > 500 && !wanted.has(user)) wanted.set(user, id)
+  assert.ok(wanted.size > 5)
+  const found = summary.sample.map(({ new: now, first }) => [
+    (now as { user: string }).user,
+    (first!.event as { id: string }).id,
+  ])
+  assert.deepEqual(found.sort(), [...wanted].sort())
+})

@@ -40,6 +40,13 @@ test('a planted fault is stopped at the gate; the mended version passes', async 
   const refused = await shop.deploy(shop.project({ views: [planted, totals], checks }))
   assert.equal(refused.state, 'refused')
   assert.match(refused.reason ?? '', /per_user adds up/)
+  // The first sale of u7 is the eighth event of the first commit.
+  const first = refused.views[0]?.compare?.sample[0]?.first
+  assert.deepEqual([first?.commit, first?.index], [1, 7])
+  assert.match(
+    refused.reason ?? '',
+    /; view "per_user" first differs with event 3 of partition 1 of stream "sales" \(1\.7\)$/,
+  )
   assert.deepEqual(
     refused.checks.map(({ verdict, cut: at }) => [verdict, at]),
     [['red', refused.comparedAt]],

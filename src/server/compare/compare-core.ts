@@ -3,6 +3,7 @@
 import type { CoreCompare } from '../../serve/core-compare.ts'
 import type { CoreParts } from '../core-parts.ts'
 import { compareVersions } from './compare-versions.ts'
+import { withFirstEvents } from './first-difference.ts'
 import { rowEvents } from './row-events.ts'
 import { comparableCut, versionPair } from './version-pair.ts'
 import { whyDifferent } from './why-different.ts'
@@ -14,10 +15,11 @@ export function createCompareCore({ context, project }: Pick<CoreParts, 'context
       const { from, to } = versionPair(context, view, request)
       const cut = comparableCut(context, view, [from, to], request.cut)
       const expect = project().views.find(({ name }) => name === view)?.expect ?? []
-      return await compareVersions(context, {
+      const summary = await compareVersions(context, {
         ...{ view, from, to, cut, expect, folded, sampleRows },
         ...(signal === undefined ? {} : { signal }),
       })
+      return await withFirstEvents(context, summary, request.firstEvents ?? 0, signal)
     },
     rowEvents: (request) => rowEvents(context, request),
     why: (request) => whyDifferent(context, request),

@@ -13,6 +13,7 @@ import type { EventPosition } from '../../engine/engine.ts'
 import type { PastState } from '../../engine/past.ts'
 import { openSqlSyntax } from '../../engine/sql-syntax.ts'
 import type { LogEvent } from '../../log/types.ts'
+import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import { quoteIdentifier, quoteLiteral } from '../../model/schema.ts'
 import type { Column, EventsPlan, ViewPlan } from '../../plan/plan.ts'
@@ -29,12 +30,7 @@ export async function rowEvents(context: ServerContext, request: RowEventsReques
   const { view, key, limit, after, signal } = request
   const row = versionOf(context, view, request.version)
   const cut = comparableCut(context, view, [row.version], request.cut)
-  const events = await eventsPlan(context, row)
-  const condition = conditionOf(row.plan, events, key)
-  const trim = trimmedBeyond(context.catalog, row.plan.streams, row.start)
-  const border = Math.min(cut, Math.max(row.start, trim?.cut ?? 0))
-  const own = { ...context.past.stateAt(view, row.version, cut), border }
-  const state = positionsState(own, row, events, condition)
+  const state = await rowPositions(context, row, cut, key)
   const [counted, found] = await context.past.query({
     states: { made: state },
     statements: [
@@ -53,10 +49,25 @@ export async function rowEvents(context: ServerContext, request: RowEventsReques
     cut,
     key,
     total,
-    ...(border > row.start ? { gone: border } : {}),
+    ...(state.border > row.start ? { gone: state.border } : {}),
     events: await eventsAt(context, must(row.plan.streams[0], 'a view reads a stream'), positions),
     ...(found?.truncated === true && last !== undefined ? { next: last } : {}),
   }
+}
+
+/** The positions of the events that made a row, as a state: columns `commit` and `index`. */
+export async function rowPositions(
+  context: ServerContext,
+  row: VersionRow,
+  cut: CommitSeq,
+  key: Key,
+): Promise<PastState> {
+  const events = await eventsPlan(context, row)
+  const condition = conditionOf(row.plan, events, key)
+  const trim = trimmedBeyond(context.catalog, row.plan.streams, row.start)
+  const border = Math.min(cut, Math.max(row.start, trim?.cut ?? 0))
+  const own = { ...context.past.stateAt(row.view, row.version, cut), border }
+  return positionsState(own, row, events, condition)
 }
 
 function versionOf(context: ServerContext, view: string, asked: string | undefined): VersionRow {
@@ -147,7 +158,7 @@ function afterSql(after: EventPosition | undefined): string {
 }
 
 /** The events as they were sent, in the order of the positions. */
-async function eventsAt(
+export async function eventsAt(
   context: ServerContext,
   name: string,
   positions: readonly EventPosition[],

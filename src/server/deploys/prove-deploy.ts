@@ -7,6 +7,7 @@ import type { CheckResult, CompareSummary } from '../../deploy/types.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { cutoverChecks, runChecks } from '../checks/run-checks.ts'
 import { compareVersions } from '../compare/compare-versions.ts'
+import { withFirstEvents } from '../compare/first-difference.ts'
 import type { ServerContext } from '../context.ts'
 import type { Deploy } from './deploy-record.ts'
 
@@ -19,6 +20,8 @@ export interface Proof {
 
 /** Rows that are kept with the deploy, of each view. */
 const SAMPLE_ROWS = 20
+/** How long is looked for the first event that makes a difference. */
+const FIRST_EVENT_MS = 60_000
 
 export async function proveDeploy(
   context: ServerContext,
@@ -45,7 +48,40 @@ export async function proveDeploy(
     deploy: deploy.id,
     signal,
   })
-  return { compares, checks, red: redOf(checks) }
+  const red = redOf(checks)
+  if (red === undefined) return { compares, checks, red }
+  const named = await nameFirstEvents(context, compares, signal)
+  return { compares: named, checks, red: red + firstEventText(named) }
+}
+
+/** Behind a red gate each view says with which event its versions first differ, as far as that is found in time. */
+async function nameFirstEvents(
+  context: ServerContext,
+  compares: readonly CompareSummary[],
+  signal: AbortSignal,
+): Promise<readonly CompareSummary[]> {
+  const late = new AbortController()
+  const cancel = context.clock.after(FIRST_EVENT_MS, () => late.abort())
+  try {
+    const named: CompareSummary[] = []
+    for (const summary of compares) {
+      const inTime = AbortSignal.any([signal, late.signal])
+      named.push(await withFirstEvents(context, summary, 1, inTime).catch(() => summary))
+    }
+    return named
+  } finally {
+    cancel()
+  }
+}
+
+function firstEventText(compares: readonly CompareSummary[]): string {
+  for (const { view, sample } of compares) {
+    const first = sample.find((row) => row.first !== undefined)?.first
+    if (first === undefined) continue
+    const { stream, partition, offset, commit, index } = first
+    return `; view "${view}" first differs with event ${offset} of partition ${partition} of stream "${stream}" (${commit}.${index})`
+  }
+  return ''
 }
 
 function redOf(checks: readonly CheckResult[]): string | undefined {

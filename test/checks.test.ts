@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, test } from 'node:test'
@@ -333,43 +333,65 @@ describe('the schedule', () => {
     assert.deepEqual(kept, [{ check: 'few', verdict: 'red', live: true }])
   })
 
-  test('a slow check runs once at a time, and what it missed is not made up for', async () => {
+  test('a slow check runs once at a time, holds nothing up, and what it missed is not made up for', async () => {
     const file = join(shop.folder, 'refold.config.ts')
-    let running = 0
-    let most = 0
+    const waiting: ServerResponse[] = []
     let asked = 0
     const http = createServer((_request, response) => {
       asked++
-      most = Math.max(most, ++running)
-      setTimeout(() => {
-        running--
-        response.end('[]')
-      }, 1_600)
+      waiting.push(response)
     })
     http.listen(0, '127.0.0.1')
     await once(http, 'listening')
     try {
       const { port } = http.address() as AddressInfo
       const truth = `async () => await (await fetch('http://127.0.0.1:${port}/')).json()`
-      writeFileSync(
-        file,
-        `import { check, project } from 'refold'\nexport default project({ streams: [], checks: [check('slow', { sql: 'SELECT 1 AS n', truth: ${truth} as never })] })\n`,
-      )
+      const declared = `check('slow', { sql: 'SELECT 1 AS n', truth: ${truth} as never })`
+      const text = `import { check, project } from 'refold'\nexport default project({ streams: [], checks: [${declared}] })\n`
+      writeFileSync(file, text)
+      const truthDef = { kind: 'function', file }
       const rule = {
         kind: 'truth',
         sql: 'SELECT 1 AS n WHERE false',
         key: [],
         tolerance: {},
-        truth: { kind: 'function', file },
+        truth: truthDef,
       }
-      await opened(check('slow', rule, { everyMs: 1_000 }))
-      await eventually(() => asked >= 3)
-      assert.equal(most, 1)
+      const quick = check('quick', { kind: 'rows', view: 'per_user', min: 1 }, { everyMs: 1_000 })
+      await opened(check('slow', rule, { everyMs: 1_000 }), quick)
+      const runsOf = async (name: string) =>
+        (await shop.sql(`SELECT 1 FROM refold.checks WHERE "check" = '${name}'`)).length
+      await eventually(() => asked === 1)
+      const before = await runsOf('quick')
+      // Ticks and the other check go on while it waits: more than one of its own turns passes.
+      await eventually(async () => {
+        await shop.rows('per_user', { after: await shop.send(1) })
+        return (await runsOf('quick')) >= before + 3
+      })
+      assert.deepEqual([asked, await runsOf('slow')], [1, 0])
+      assert.equal(shop.server.core.checks.list()[0]?.running, true)
+      waiting[0]?.end('[]')
+      await eventually(async () => (await runsOf('slow')) === 1 && asked === 2)
+      assert.equal(shop.server.core.checks.list()[0]?.last?.verdict, 'green')
     } finally {
-      await shop.close()
       http.closeAllConnections()
+      await shop.close()
       http.close()
     }
+  })
+
+  test('a server that is started again goes on with the rhythm', async () => {
+    const rare = check('rare', { kind: 'rows', view: 'per_user', min: 1 }, { everyMs: 3_600_000 })
+    const often = check('often', { kind: 'rows', view: 'per_user', min: 1 }, { everyMs: 1_000 })
+    const last = (name: string) =>
+      shop.server.core.checks.list().find((one) => one.name === name)?.last?.timeMs ?? 0
+    await opened(rare, often)
+    await eventually(() => last('rare') > 0 && last('often') > 0)
+    const [rareMs, oftenMs] = [last('rare'), last('often')]
+    await shop.close()
+    await shop.open(withChecks(rare, often), { views: 'adopt' })
+    await eventually(() => last('often') > oftenMs)
+    assert.equal(last('rare'), rareMs)
   })
 })
 

@@ -6,7 +6,7 @@ import type { CheckRule } from '../define/types.ts'
 import type { JsonValue } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
 import type { TotalsComparison } from './check-totals.ts'
-import type { CheckResult, CompareSummary } from './types.ts'
+import type { CheckResult, ComparedRow, CompareSummary } from './types.ts'
 
 export type CheckVerdict = Pick<CheckResult, 'verdict' | 'text' | 'rows'>
 
@@ -51,7 +51,11 @@ export function changedVerdict(rule: RuleOf<'changed'>, compare: CompareSummary)
   const expected = causes.expected === 0 ? '' : `, beside ${causes.expected} that a rule expects`
   const text = `${counted(differing, 'row', 'rows')} of view "${rule.view}" (${percent(share)}) ${differing === 1 ? 'differs' : 'differ'}${expected}; ${limit}`
   const sample = compare.sample.filter((row) => row.cause !== 'expected').slice(0, ROWS_SHOWN)
-  return { verdict: isRed ? 'red' : 'green', text, rows: isRed ? sample.map((row) => ({ ...row })) : [] }
+  return { verdict: isRed ? 'red' : 'green', text, rows: isRed ? sample.map(shownChange) : [] }
+}
+
+function shownChange({ kind, cause, old = null, new: now = null }: ComparedRow): JsonValue {
+  return { kind, cause, old, new: now }
 }
 
 /** Nothing answers for the view yet. */

@@ -132,7 +132,11 @@ async function judge(
   states: States,
 ): Promise<Judged> {
   try {
-    return await verdictOf(context, run, check, states)
+    return await verdictOf(context, run, check, states).catch((error: unknown) => {
+      // Its process ended under it, perhaps for what another question asked of it; the next call starts another.
+      if (!(error instanceof RefoldError) || error.code !== 'ENGINE_UNAVAILABLE') throw error
+      return verdictOf(context, run, check, states)
+    })
   } catch (error) {
     run.signal?.throwIfAborted()
     const { message, code } = toErrorBody(error)

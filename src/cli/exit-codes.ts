@@ -20,7 +20,12 @@ export const exitCodes = {
   },
   red: {
     code: 6,
-    meaning: 'A check is red, or could not be run (`checks`).',
+    meaning: 'A check is red, or could not be run (`checks`), and so a gate refused a deploy (`deploy`).',
+  },
+  damaged: {
+    code: 7,
+    meaning:
+      'Files are missing, damaged or too many, or a copy gives other numbers (`lake check`, `backup`, `restore`).',
   },
   stopped: {
     code: 130,
@@ -31,6 +36,7 @@ export const exitCodes = {
 export type ExitName = keyof typeof exitCodes
 
 const byErrorCode: Partial<Record<ErrorCode, ExitName>> = {
+  BACKUP_DAMAGED: 'damaged',
   CLI_USAGE: 'mistakes',
   CLI_FILE_EXISTS: 'mistakes',
   CLI_UNREACHABLE: 'unreachable',

@@ -5,16 +5,22 @@
 
 import { readFileSync } from 'node:fs'
 import { type Argument, Command, CommanderError } from 'commander'
+import { backupCommand } from './backup.ts'
 import { checksCommand } from './checks.ts'
 import { reportError } from './cli-error.ts'
 import { compareCommand } from './compare.ts'
+import { deployCommand } from './deploy.ts'
+import { deploysCommand } from './deploys.ts'
 import { devCommand } from './dev.ts'
 import { exitCodes } from './exit-codes.ts'
 import { explainCommand } from './explain.ts'
 import { ingestCommand } from './ingest.ts'
 import { initCommand } from './init.ts'
+import { lakeCommand } from './lake.ts'
 import { planCommand } from './plan.ts'
 import { queryCommand } from './query.ts'
+import { restoreCommand } from './restore.ts'
+import { rollbackCommand } from './rollback.ts'
 import { startCommand } from './start.ts'
 import { statusCommand } from './status.ts'
 import { tailCommand } from './tail.ts'
@@ -53,9 +59,15 @@ export function buildProgram(cli: Cli): Command {
     statusCommand(cli),
     explainCommand(cli),
     planCommand(cli),
+    deployCommand(cli),
+    deploysCommand(cli),
+    rollbackCommand(cli),
     compareCommand(cli),
     whyCommand(cli),
     checksCommand(cli),
+    lakeCommand(cli),
+    backupCommand(cli),
+    restoreCommand(cli),
   ]
   for (const command of commands) program.addCommand(command)
   for (const command of [program, ...commands]) {

@@ -192,7 +192,13 @@ export interface LiveEngine {
   read(request: ViewRead, signal?: AbortSignal): Promise<Rows & ReadStamp>
   sql(request: SqlRead, signal?: AbortSignal): Promise<Rows & ReadStamp>
   /** Finished rows that changed between two cuts. Throws DELTA_TOO_OLD when `from` is behind what is kept. */
-  delta(view: string, from: CommitSeq, to?: CommitSeq): Promise<Delta & ReadStamp>
+  delta(
+    view: string,
+    from: CommitSeq,
+    to?: CommitSeq,
+    /** Left out: the one that serves. */
+    version?: VersionId,
+  ): Promise<Delta & ReadStamp>
   onProgress(listener: (progress: EngineProgress) => void): void
   onExit(listener: (reason: string) => void): void
   /** Ends the process: gently, then with SIGKILL. */

@@ -73,8 +73,13 @@ class LiveEngineClient implements LiveEngine {
   skip: LiveEngine['skip'] = (view, version, position) => this.#call('skip', { view, version, position })
   read: LiveEngine['read'] = (request, signal) => this.#call('read', request, signal)
   sql: LiveEngine['sql'] = (request, signal) => this.#call('sql', request, signal)
-  delta: LiveEngine['delta'] = (view, from, to) =>
-    this.#call('delta', { view, from, ...(to === undefined ? {} : { to }) })
+  delta: LiveEngine['delta'] = (view, from, to, version) =>
+    this.#call('delta', {
+      view,
+      from,
+      ...(to === undefined ? {} : { to }),
+      ...(version === undefined ? {} : { version }),
+    })
 
   onProgress(listener: (progress: EngineProgress) => void): void {
     this.#progressListeners.push(listener)

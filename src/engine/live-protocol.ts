@@ -51,7 +51,12 @@ export interface LiveCalls {
   read: { args: ViewRead; result: Rows & ReadStamp }
   sql: { args: SqlRead; result: Rows & ReadStamp }
   delta: {
-    args: { readonly view: string; readonly from: CommitSeq; readonly to?: CommitSeq }
+    args: {
+      readonly view: string
+      readonly from: CommitSeq
+      readonly to?: CommitSeq
+      readonly version?: VersionId
+    }
     result: Delta & ReadStamp
   }
 }

@@ -101,7 +101,7 @@ export class LiveReads {
     request: LiveCalls['delta']['args'],
     signal: AbortSignal,
   ): Promise<LiveCalls['delta']['result']> {
-    const view = this.#state.serves(request.view)
+    const view = this.#state.serves(request.view, request.version)
     view.deltaAskedMs = systemClock.monotonicMs()
     const { statementTimeoutMs } = this.#state.settings
     // Whoever followed the engine before this one may be ahead of it for a moment.

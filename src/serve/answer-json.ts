@@ -3,12 +3,12 @@
  * digits and a large answer costs no parsing. Pure.
  */
 
-import type { Delta, Rows } from '../engine/engine.ts'
+import type { Rows } from '../engine/engine.ts'
 import { arrayElements } from '../ingest/body-split.ts'
 import type { AppendRequest, AppendResult, LogEvent } from '../log/types.ts'
 import type { VersionId } from '../model/cut.ts'
 import type { StreamDef } from '../model/schema.ts'
-import type { AnswerMeta } from './core.ts'
+import type { AnswerMeta, ViewDelta } from './core.ts'
 
 export function viewAnswerJson(view: string, answer: Rows & AnswerMeta): string {
   const { cut, at, lagMs, columns, json, truncated } = answer
@@ -94,10 +94,10 @@ export function eventLines(): (event: LogEvent) => string {
 }
 
 /** Lines for a delta: one for each row that changed. */
-export function deltaLines(delta: Delta & { readonly version: VersionId }): string {
+export function deltaLines(delta: ViewDelta): string {
   if (delta.count === 0) return ''
-  const { from, to, version } = delta
-  const head = `${JSON.stringify({ from, to, version }).slice(0, -1)},`
+  const { from, to, version, cause } = delta
+  const head = `${JSON.stringify({ from, to, version, ...(cause === undefined ? {} : { cause }) }).slice(0, -1)},`
   const bytes = Buffer.from(delta.json)
   const ranges = arrayElements(bytes, Number.POSITIVE_INFINITY)
   let lines = ''

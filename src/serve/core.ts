@@ -93,6 +93,13 @@ export interface EventsRequest {
   readonly signal?: AbortSignal
 }
 
+/** A step of a view's changes. */
+export type ViewDelta = Delta & {
+  readonly version: VersionId
+  /** Why rows changed that no event touched: another version answers from here on; `to` is null for a view that went. */
+  readonly cause?: { readonly kind: 'version'; readonly from: VersionId; readonly to: VersionId | null }
+}
+
 export interface Core {
   streams(): readonly StreamDef[]
   stream(name: string): StreamDef | undefined
@@ -106,8 +113,14 @@ export interface Core {
   /** Yields one delta a tick, from a cut on (default: a first delta that inserts all rows). */
   changes(
     view: string,
-    options: { readonly from?: CommitSeq; readonly follow: boolean; readonly signal?: AbortSignal },
-  ): AsyncIterable<Delta & { readonly version: VersionId }>
+    options: {
+      readonly from?: CommitSeq
+      /** Of the rows that the reader holds at `from`. */
+      readonly version?: VersionId
+      readonly follow: boolean
+      readonly signal?: AbortSignal
+    },
+  ): AsyncIterable<ViewDelta>
   events(request: EventsRequest): AsyncIterable<LogEvent>
   explain(view: string): Promise<JsonValue>
   /** What a deploy of this project, as a client sent it, would do. */

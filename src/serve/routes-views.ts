@@ -61,6 +61,12 @@ export function viewRoutes(context: RouteContext): readonly Route[] {
           type: 'integer',
           text: 'Cut after which to begin. Left out: all rows come first, as inserts.',
         },
+        {
+          name: 'version',
+          in: 'query',
+          type: 'string',
+          text: 'Version of the last line read, where `from` is a cut at which the version changed.',
+        },
         { name: 'follow', in: 'query', type: 'boolean', text: 'Go on with what changes.' },
       ],
       answer: 'application/x-ndjson',
@@ -258,11 +264,17 @@ async function readChanges(
   const view = index.find(viewName(request))
   const query = queryOf(request)
   const from = query.integer('from', 0, Number.MAX_SAFE_INTEGER)
+  const version = query.text('version')
   const follow = query.flag('follow')
   query.finish()
   const { signal, release } = answerSignal(reply, stopping)
   return sendNdjson(reply, {
-    source: core.changes(view.name, { follow, signal, ...(from === undefined ? {} : { from }) }),
+    source: core.changes(view.name, {
+      follow,
+      signal,
+      ...(from === undefined ? {} : { from }),
+      ...(version === undefined ? {} : { version }),
+    }),
     lines: deltaLines,
     signal,
     release,

@@ -52,6 +52,56 @@ test('rows go to stdout, cut, version and lag to stderr', () =>
     },
   ))
 
+test('the past is asked for by a moment, and stderr says which', () =>
+  withFake(
+    ({ path }) => ({
+      body: path.startsWith('/v1/views')
+        ? '{"view":"v","version":"abcdef0123456789","cut":4,"slices":{"files":2,"rows":3,"bytes":4096,"through":3},"events":12000,"bytes":5,"seconds":{"low":0.1,"likely":0.3,"high":2},"basis":"default"}'
+        : answer.replace('"lagMs"', '"at":"2026-03-02T09:00:00.000000Z","lagMs"'),
+    }),
+    async (url, seen) => {
+      const time = '2026-03-02T09:00:00Z'
+      const then = await runCommand(['query', 'SELECT 1', '--url', url, '--as-reported-at', time])
+      assert.match(then.err, / · as reported at 2026-03-02T09:00:00\.000000Z\n$/)
+      const cut = await runCommand(['query', 'SELECT 1', '--url', url, '--as-of', '17'])
+      assert.match(cut.err, / · as of 17\n$/)
+      assert.deepEqual(
+        seen.map(({ body }) => JSON.parse(body)),
+        [
+          { sql: 'SELECT 1', as_reported_at: time },
+          { sql: 'SELECT 1', as_of: '17' },
+        ],
+      )
+      const asked = [
+        'query',
+        '--view',
+        'v',
+        '--as-of',
+        '4',
+        '--version',
+        'abcdef012345',
+        '--cost',
+        '--url',
+        url,
+      ]
+      const cost = await runCommand(asked)
+      assert.equal(
+        cost.out,
+        'cut 4, version abcdef012345\n2 slices up to cut 3, 4,096 bytes\n12,000 events to fold after them\nabout 0.3 s (0.1 to 2 s)\n',
+      )
+      assert.deepEqual(
+        [...seen.at(-1)!.query],
+        [
+          ['as_of', '4'],
+          ['version', 'abcdef012345'],
+          ['explain', '1'],
+        ],
+      )
+      const alone = await runCommand(['query', 'SELECT 1', '--version', 'abcdef012345', '--url', url])
+      assert.equal(alone.code, 2)
+    },
+  ))
+
 test('--json is the answer itself, --ndjson its rows', () =>
   withFake(
     () => ({ body: answer }),

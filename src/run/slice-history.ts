@@ -3,8 +3,8 @@
  *
  * A slice that a merge took the place of is kept for a while, so that answers as of then are quick. What is older is
  * thinned: of the borders whose age lies between the limit and twice the limit one is kept, the oldest, of those
- * between twice and four times one, and so on. So an answer of any age folds events of about its own age at most, and
- * the number of kept states grows with the logarithm of the time. Bases are never let go.
+ * between twice and four times one, and so on. So an answer of any age folds events of about twice its own age at
+ * most, and the number of kept states grows with the logarithm of the time. Bases are never let go.
  */
 
 import type { SliceInfo } from '../engine/engine.ts'

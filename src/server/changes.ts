@@ -26,6 +26,8 @@ export interface ChangesOptions {
 
 interface Follower {
   cut: CommitSeq
+  /** Cut of the last delta that was given; up to `cut` nothing changed since. */
+  given: CommitSeq
   /** Of the rows that the reader holds; undefined before the first delta. */
   version: VersionId | undefined
 }
@@ -43,10 +45,13 @@ export async function* viewChanges(
   }
   const cut = options.from ?? 0
   const version = cut === 0 ? undefined : heldVersion(context, view, cut, options.version)
-  const follower: Follower = { cut, version }
+  const follower: Follower = { cut, given: cut, version }
   context.followers.add(follower)
   try {
     yield* deltas(context, view, follower, options)
+  } catch (error) {
+    // Who went away is told nothing.
+    if (options.signal?.aborted !== true) throw error
   } finally {
     context.followers.delete(follower)
   }
@@ -71,7 +76,10 @@ async function* deltas(
     const delta = await nextDelta(context, view, follower, current, signal)
     if (delta === undefined) continue
     const { columns, json, count, to } = delta
-    if (first || count > 0) yield { from: follower.cut, to, columns, json, count, version: current }
+    if (first || count > 0) {
+      yield { from: follower.given, to, columns, json, count, version: current }
+      follower.given = to
+    }
     first = false
     follower.version = current
     follower.cut = to
@@ -136,7 +144,8 @@ async function* changeOfVersion(
   if (delta.count === 0) return
   const { columns, json, count } = delta
   const cause = { kind: 'version', from: held, to: current ?? null } as const
-  yield { from: cut, to: cut, columns, json, count, version: current ?? held, cause }
+  yield { from: follower.given, to: cut, columns, json, count, version: current ?? held, cause }
+  follower.given = cut
 }
 
 /** From the rows of `held` at a cut to another state of the view, or to none. */

@@ -172,7 +172,8 @@ describe('truth from a file', () => {
           ...{ difference: '-0.01', allowed: '0' },
         },
       ])
-      assert.match(red.text, /^1 of 13 rows differs; the first: \{"key":\{"user":"u3"\},"column":"total"/)
+      const said = `total of user "u3" is ${money(cents)}, the truth says ${money(cents + 1)}`
+      assert.equal(red.text, `1 of 13 rows differs; ${said}`)
     })
   }
 

@@ -9,7 +9,6 @@
 
 import type { ToleranceDef } from '../define/types.ts'
 import { RefoldError } from '../model/errors.ts'
-import type { JsonValue } from '../model/schema.ts'
 import { canonicalTimestamp } from '../model/value-time.ts'
 import type { Column } from '../plan/plan.ts'
 import { nearestName } from '../std/nearest-name.ts'
@@ -47,8 +46,22 @@ export interface TotalsComparison {
   readonly notInTruth: number
   readonly onlyInTruth: number
   /** A few of the differences. */
-  readonly samples: readonly JsonValue[]
+  readonly samples: readonly TotalsDifference[]
 }
+
+/** A column that differs in one row, or a row that one side lacks. */
+export type TotalsDifference = { readonly key?: TotalsRow } & (
+  | {
+      readonly column: string
+      readonly result: Cell
+      readonly truth: Cell
+      /** Result minus truth, and the bound; for numbers. */
+      readonly difference?: string
+      readonly allowed?: string
+    }
+  | { readonly missing: 'truth'; readonly result: TotalsRow }
+  | { readonly missing: 'result'; readonly truth: TotalsRow }
+)
 
 const SAMPLES = 10
 const ROWS_A_STEP = 500
@@ -69,8 +82,8 @@ export function* compareTotals(request: TotalsRequest): Generator<undefined, Tot
     byKey.set(text, { row, seen: false })
   }
   const found = { differing: 0, notInTruth: 0, onlyInTruth: 0 }
-  const samples: JsonValue[] = []
-  const sample = (what: JsonValue) => samples.length < SAMPLES && samples.push(what)
+  const samples: TotalsDifference[] = []
+  const sample = (what: TotalsDifference) => samples.length < SAMPLES && samples.push(what)
   const own = new Set<string>()
   for (const [index, row] of rows.entries()) {
     if (index % ROWS_A_STEP === ROWS_A_STEP - 1) yield
@@ -149,7 +162,7 @@ function differenceOf(
   column: Column & { readonly bound: Bound },
   row: TotalsRow,
   truthRow: TotalsRow,
-): readonly Readonly<Record<string, JsonValue>>[] {
+): readonly Extract<TotalsDifference, { readonly column: string }>[] {
   const { name, type, bound } = column
   const result = row[name] ?? null
   const truth = truthRow[name] ?? null
@@ -219,7 +232,7 @@ function timestamp(text: string): string | undefined {
   return canonicalTimestamp(/(Z|[+-]\d{2}:\d{2})$/.test(dated) ? dated : `${dated}Z`, true)
 }
 
-function picked(row: TotalsRow, names: readonly string[]): JsonValue {
+function picked(row: TotalsRow, names: readonly string[]): TotalsRow {
   return Object.fromEntries(names.map((name) => [name, row[name] ?? null]))
 }
 

@@ -5,7 +5,7 @@
 import type { CheckRule } from '../define/types.ts'
 import type { JsonValue } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
-import type { TotalsComparison } from './check-totals.ts'
+import type { Cell, TotalsComparison, TotalsDifference } from './check-totals.ts'
 import type { CheckResult, ComparedRow, CompareSummary } from './types.ts'
 
 export type CheckVerdict = Pick<CheckResult, 'verdict' | 'text' | 'rows'>
@@ -37,7 +37,17 @@ export function totalsVerdict(comparison: TotalsComparison): CheckVerdict {
     notInTruth === 0 ? [] : [`${counted(notInTruth, 'row is', 'rows are')} not in the truth`],
     onlyInTruth === 0 ? [] : [`${counted(onlyInTruth, 'row is', 'rows are')} only in the truth`],
   ].flat()
-  return { verdict: 'red', text: `${parts.join(', ')}; the first: ${shownRow(samples[0]!)}`, rows: samples }
+  return { verdict: 'red', text: `${parts.join(', ')}; ${differenceText(samples[0]!)}`, rows: samples }
+}
+
+function differenceText(first: TotalsDifference): string {
+  const key = Object.entries(first.key ?? {}).map(([name, value]) => `${name} ${JSON.stringify(value)}`)
+  const row = key.join(', ')
+  if ('missing' in first)
+    return `${row || 'the row'} is ${first.missing === 'truth' ? 'not' : 'only'} in the truth`
+  const of = row === '' ? '' : ` of ${row}`
+  const said = (value: Cell) => (value === null ? 'NULL' : String(value))
+  return `${first.column}${of} is ${said(first.result)}, the truth says ${said(first.truth)}`
 }
 
 /** Rows that a rule of the view expects to differ are not counted: somebody has said why they do. */

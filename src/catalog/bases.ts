@@ -107,6 +107,33 @@ export function restoreChain(catalog: Catalog, chain: RestoredChain): void {
   })
 }
 
+/**
+ * Forgets slices whose files are not there, as in a backup without slices: a version that would have a gap goes back
+ * to its base, or to its start, and folds again from there.
+ */
+export function forgetMissing(catalog: Catalog, isThere: (path: string) => boolean): void {
+  catalog.transaction('drop-slices', () => {
+    for (const { view, version } of catalog.all('SELECT view, version FROM versions')) {
+      const slices = pastSlicesOf(catalog, String(view), String(version))
+      const missing = slices.filter(({ path, base }) => !base && !isThere(path))
+      for (const { path } of missing) catalog.run('DELETE FROM slices WHERE path = ?', stored(catalog, path))
+      if (missing.every(({ supersededMs }) => supersededMs !== null)) continue
+      catalog.run(
+        'UPDATE slices SET superseded_ms = ? WHERE view = ? AND version = ? AND superseded_ms IS NULL',
+        catalog.clock.nowMs(),
+        String(view),
+        String(version),
+      )
+      catalog.run(
+        'UPDATE versions SET sealed_cut = start_cut WHERE view = ? AND version = ?',
+        String(view),
+        String(version),
+      )
+      beginWithBase(catalog, String(view), String(version))
+    }
+  })
+}
+
 /** A version that begins again begins with its base; answers the base's cut, undefined when there is none. */
 export function beginWithBase(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
   const sealed = baseCut(catalog, view, version)

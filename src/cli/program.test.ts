@@ -4,7 +4,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { runCommand } from './cli-fixture.ts'
 
-const commands = ['init', 'dev', 'start', 'ingest', 'query', 'tail', 'status', 'explain', 'checks', 'compare', 'why']
+const commands = [
+  'init',
+  'dev',
+  'start',
+  'ingest',
+  'query',
+  'tail',
+  'status',
+  'explain',
+  'checks',
+  'compare',
+  'why',
+  'lake',
+  'backup',
+  'restore',
+]
 
 test('every command has a help with --json and two examples of itself', async () => {
   for (const name of commands) {

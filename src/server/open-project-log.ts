@@ -18,7 +18,7 @@ export interface ProjectLogOptions extends Partial<SegmentPolicy> {
 
 /** The log refuses to start behind a cut that the journal names as durable, or after the lake's. */
 export async function openProjectLog(
-  project: ProjectDef,
+  project: Pick<ProjectDef, 'streams' | 'limits'>,
   folder: DataFolder,
   options: ProjectLogOptions,
 ): Promise<CommitLog> {

@@ -25,6 +25,7 @@ export function serverStatus(parts: CoreParts): JsonValue {
     engine: engineStatus(parts),
     log: logStatus(context),
     lake: lakeStatus(context),
+    backups: context.pins.held,
     checks: checkStatus(parts),
     conservation: conservation(context).map((row) => ({ ...row })),
     skipped: allSkipped(context.catalog).length,

@@ -8,7 +8,7 @@ import type { DatabaseSync as Database, StatementSync as Statement } from 'node:
 
 export type { Database, Statement }
 
-export const { DatabaseSync } = loadQuietly()
+export const { DatabaseSync, backup } = loadQuietly()
 
 function loadQuietly(): typeof import('node:sqlite') {
   const emitWarning = process.emitWarning

@@ -78,18 +78,7 @@ export class SalesServer {
   }
 
   async open(project: ProjectDef = this.project(), options: ServerOptions = {}): Promise<void> {
-    this.server = await openServer(project, {
-      http: false,
-      ...(process.env.LAKE_LOG
-        ? {
-            logger: (await import('../../src/std/logger.ts')).createLogger({
-              form: 'human',
-              write: (l) => console.log(l),
-            }),
-          }
-        : {}),
-      ...options,
-    })
+    this.server = await openServer(project, { http: false, ...options })
   }
 
   async close(): Promise<void> {

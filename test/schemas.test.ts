@@ -328,3 +328,35 @@ test('a producer may send both names with one value, and is refused with two', a
     '{"id":"4","customer":"cy"}',
   ])
 })
+
+test('a view keeps its version where a change of the stream cannot change its rows, and answers all the while', async () => {
+  const fields = 'id: z.string(), who: z.string(), n: z.int()'
+  const views = `view('per_who', { sql: 'SELECT who, sum(n) AS n FROM orders GROUP BY who' }),
+    view('all', { sql: 'SELECT * FROM orders' }), view('ids', { sql: 'SELECT count(DISTINCT id) AS n FROM orders' })`
+  await start(await load(fields, '', views))
+  await send(['{"id":"1","who":"ann","n":1}'])
+  const versions = () => Object.fromEntries(server!.core.views().map(({ name, version }) => [name, version]))
+  const before = versions()
+  const renamed = `key_: z.string(), who: z.string(), n: z.int(), more: z.string().default('m')`.replace(
+    'key_',
+    'order_id',
+  )
+  await server!.reload(
+    await load(renamed, "aliases: { order_id: 'id' }", views.replace('DISTINCT id', 'DISTINCT order_id')),
+  )
+  const after = versions()
+  assert.equal(after['per_who'], before['per_who'])
+  assert.notEqual(after['all'], before['all'])
+  assert.notEqual(after['ids'], before['ids'])
+  const cut = await send(['{"id":"2","who":"ann","n":2}', '{"order_id":"1","who":"bob","n":4,"more":"x"}'])
+  assert.deepEqual(await rowsOf('SELECT * FROM per_who ORDER BY who', cut), [
+    { who: 'ann', n: 3 },
+    { who: 'bob', n: 4 },
+  ])
+  assert.deepEqual(await rowsOf('SELECT * FROM ids', cut), [{ n: 2 }])
+  assert.deepEqual(await rowsOf('SELECT * FROM "all" ORDER BY n', cut), [
+    { order_id: '1', who: 'ann', n: 1, more: 'm' },
+    { order_id: '2', who: 'ann', n: 2, more: 'm' },
+    { order_id: '1', who: 'bob', n: 4, more: 'x' },
+  ])
+})

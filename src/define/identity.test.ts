@@ -55,3 +55,55 @@ test('what does not decide rows makes none', () => {
   const turned = versionId({ printedSql: sql, streams: [...two].reverse() })
   assert.equal(versionId({ printedSql: sql, streams: two }), turned)
 })
+
+/** The version of a view that reads these fields. */
+function reading(printedSql: string, fields: readonly string[], schema: z.ZodObject): string {
+  return versionId({ printedSql, streams: [streamOf('events', schema)], fields: { events: fields } })
+}
+
+test('only fields that a view reads make a new version of it', () => {
+  const id = reading(sql, ['id'], base)
+  assert.equal(reading(sql, ['id'], base.extend({ more: z.string().optional() })), id)
+  assert.equal(reading(sql, ['id'], base.extend({ n: z.int32() })), id)
+  assert.equal(reading(sql, ['id'], z.object({ n: base.shape.n, id: base.shape.id })), id)
+  assert.notEqual(reading(sql, ['id', 'n'], base), id)
+  assert.notEqual(reading(sql, ['id'], base.extend({ id: z.string().default('') })), id)
+  assert.notEqual(
+    reading('SELECT * FROM events', ['id', 'n'], base),
+    reading('SELECT * FROM events', ['n'], base),
+  )
+})
+
+test('a field whose name stands in the SQL counts, read or not', () => {
+  const aliased = 'SELECT id AS "Total" FROM events WHERE total IS NOT NULL'
+  const without = reading(aliased, ['id'], base)
+  assert.notEqual(reading(aliased, ['id'], base.extend({ total: z.int().optional() })), without)
+  assert.equal(reading(aliased, ['id'], base.extend({ totals: z.int().optional() })), without)
+})
+
+test('a former name counts for the field that has it, at any depth, and for no other', () => {
+  const [stream] = [streamOf('events', base)]
+  const named = (name: string, aliases: readonly string[]): StreamDef => ({
+    ...stream,
+    schema: {
+      kind: 'object',
+      fields: stream.schema.fields.map((field) => (field.name === name ? { ...field, aliases } : field)),
+    },
+  })
+  const of = (def: StreamDef) => versionId({ printedSql: sql, streams: [def], fields: { events: ['id'] } })
+  assert.notEqual(of(named('id', ['key'])), of(stream))
+  assert.equal(of(named('n', ['count'])), of(stream))
+  const inner = {
+    ...stream,
+    schema: {
+      kind: 'object',
+      fields: stream.schema.fields.map((field) =>
+        field.type.kind === 'object'
+          ? { ...field, type: { kind: 'object', fields: [{ ...field.type.fields[0]!, aliases: ['z'] }] } }
+          : field,
+      ),
+    },
+  } as const satisfies StreamDef
+  const whole = (def: StreamDef) => versionId({ printedSql: sql, streams: [def] })
+  assert.notEqual(whole(inner), whole(stream))
+})

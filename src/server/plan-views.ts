@@ -3,11 +3,12 @@
  */
 
 import type { NewVersion } from '../catalog/versions.ts'
-import { identityParts, versionOf } from '../define/identity.ts'
+import { type IdentityInput, identityParts, versionOf } from '../define/identity.ts'
 import type { ProjectDef } from '../define/types.ts'
 import { ruleMistakes } from '../deploy/compare-rules.ts'
 import { openSqlSyntax } from '../engine/sql-syntax.ts'
 import type { RefoldError } from '../model/errors.ts'
+import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import { planView } from '../plan/plan-view.ts'
 
@@ -34,11 +35,9 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
         mistakes.push(...planned.mistakes)
         continue
       }
-      const { plan, printedSql } = planned
+      const { plan } = planned
       mistakes.push(...(await ruleMistakes(view.name, view.expect ?? [], plan.columns, syntax)))
-      const read = project.streams.filter((stream) => plan.streams.includes(stream.name))
-      const fields = Object.fromEntries(read.map(({ name }) => [name, fieldsRead(plan, name)]))
-      const parts = identityParts({ printedSql, streams: read, fields })
+      const parts = identityParts(identityInput(planned, project.streams))
       const identity = { ...parts, sources: view.sources ?? {} }
       const version = versionOf(parts)
       views.push({ view: view.name, version, sql: view.sql, plan, onError: view.onError, identity })
@@ -49,7 +48,15 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
   }
 }
 
-/** Top-level fields of a stream that some stage reads. */
-function fieldsRead(plan: ViewPlan, stream: string): readonly string[] {
-  return plan.stages.flatMap(({ source }) => (source.stream === stream ? source.fields : []))
+/** What decides the version of a planned view: its SQL, and of its streams the fields that some stage reads. */
+export function identityInput(
+  { plan, printedSql }: { readonly plan: ViewPlan; readonly printedSql: string },
+  streams: readonly StreamDef[],
+): IdentityInput {
+  const read = streams.filter((stream) => plan.streams.includes(stream.name))
+  const fields = read.map(({ name }) => {
+    const used = plan.stages.flatMap(({ source }) => (source.stream === name ? source.fields : []))
+    return [name, used] as const
+  })
+  return { printedSql, streams: read, fields: Object.fromEntries(fields) }
 }

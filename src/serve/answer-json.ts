@@ -6,7 +6,6 @@
 import type { Rows } from '../engine/engine.ts'
 import { arrayElements } from '../ingest/body-split.ts'
 import type { AppendRequest, AppendResult, LogEvent } from '../log/types.ts'
-import type { VersionId } from '../model/cut.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { AnswerMeta, ViewDelta } from './core.ts'
 

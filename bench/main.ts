@@ -15,10 +15,11 @@ import { foldSuite } from './fold-suite.ts'
 import { ingestSuite } from './ingest-suite.ts'
 import { type BenchContext, holds, type Measurement, ratioToGate, showGate } from './measurement.ts'
 import { readsSuite } from './reads-suite.ts'
+import { replaySuite } from './replay-suite.ts'
 import { restartSuite } from './restart-suite.ts'
 import { viewsSuite } from './views-suite.ts'
 
-const suites = [ingestSuite, viewsSuite, readsSuite, restartSuite, foldSuite]
+const suites = [ingestSuite, viewsSuite, readsSuite, restartSuite, foldSuite, replaySuite]
 const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },

@@ -43,7 +43,7 @@ type OrderWithoutTarget = {
 
 export class Stand {
   readonly folder: string
-  readonly #options: StandOptions
+  #options: StandOptions
   readonly #accounts: SentAccount[] = []
   readonly #generators = new Set<ChildProcess>()
   #server: RefoldProcess
@@ -88,6 +88,12 @@ export class Stand {
       }
     }
     return events
+  }
+
+  /** Writes the project's file with other views; the server learns of it by a deploy. */
+  setViews(views: StandOptions['views']): void {
+    this.#options = { ...this.#options, views }
+    writeFileSync(path.join(this.folder, 'refold.config.ts'), projectFile(this.#options, this.#server.port))
   }
 
   usage(): Usage {

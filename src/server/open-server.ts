@@ -20,6 +20,7 @@ import { type JobOptions, runJob } from '../engine/run-job.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import { RefoldError } from '../model/errors.ts'
 import { type SegmentPolicy, segmentPolicy } from '../run/kappa.ts'
+import { type LakeMergePolicy, lakeMergePolicy } from '../run/retention.ts'
 import type { Core } from '../serve/core.ts'
 import { createHttpServer, type HttpServer } from '../serve/http-server.ts'
 import { type Clock, systemClock } from '../std/clock.ts'
@@ -42,6 +43,7 @@ import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor, type SupervisorOptions } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
+import { LakeMerging } from './lake/lake-merging.ts'
 import { LakeTrimming } from './lake/trimming.ts'
 import { LakeEvents } from './lake-events.ts'
 import { LakeMoving } from './lake-moving.ts'
@@ -74,7 +76,9 @@ export interface ServerOptions {
   readonly views?: 'adopt' | 'deployed'
   /** Overrides parts of the policy by which the log moves to the lake. */
   readonly segments?: Partial<SegmentPolicy>
-  /** How often the retention of streams is looked at. Default a minute. */
+  /** Overrides parts of the policy by which small lake files are merged. */
+  readonly lakeMerge?: Partial<LakeMergePolicy>
+  /** How often the retention of streams, and what lake files could be merged, is looked at. Default a minute. */
   readonly retentionCheckMs?: number
   /** How often old slices are looked at. Default a minute. */
   readonly historyCheckMs?: number
@@ -158,6 +162,7 @@ class Server implements RunningServer {
   readonly #sealing: Sealing
   readonly #lakeMoving: LakeMoving
   readonly #trimming: LakeTrimming
+  readonly #lakeMerging: LakeMerging
   readonly #checks: Checks
   readonly #versions: ViewVersions
   readonly #deployment: Deployment
@@ -217,6 +222,8 @@ class Server implements RunningServer {
     this.#sealing = new Sealing(this.#context)
     this.#lakeMoving = new LakeMoving(this.#context)
     this.#trimming = new LakeTrimming(this.#context, this.#sealing)
+    const mergePolicy = { ...lakeMergePolicy, ...options.lakeMerge }
+    this.#lakeMerging = new LakeMerging(this.#context, this.#trimming, mergePolicy)
     this.#versions = new ViewVersions(this.#context)
     this.#deployment = new Deployment(this.#context, {
       get: () => this.#project,
@@ -304,7 +311,10 @@ class Server implements RunningServer {
     else this.#background('deploys', this.#deployment.goOn(kept))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
     this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
-    this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => this.#trimming.check())
+    this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => {
+      this.#trimming.check()
+      this.#lakeMerging.check()
+    })
     this.#every(JOURNAL_MS, () => this.#journaling.write())
     const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
     this.#every(this.#options.historyCheckMs ?? HISTORY_CHECK_MS, () => cleaning.check())
@@ -368,6 +378,7 @@ class Server implements RunningServer {
     await this.#context.past.stop()
     await this.#lakeMoving.settled()
     await this.#trimming.settled()
+    await this.#lakeMerging.settled()
     await publications.run(async () => {})
     this.#journaling.write()
     await this.#journaling.close()
@@ -449,7 +460,9 @@ class Server implements RunningServer {
     const stop = this.#stopWork.signal
     refuseTrimmed(this.#context.catalog, job)
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-    const settings = { ...this.#workerSettings(), scratchDir: this.#context.folder.scratch }
+    // A replay may use every core that nobody else wants: workers stand behind all others in the scheduler's order.
+    const threads = job.kind === 'fold' ? { threads: this.#project.engine.threads } : {}
+    const settings = { ...this.#workerSettings(), ...threads, scratchDir: this.#context.folder.scratch }
     return this.#workers.run(
       async () => (await runJob(job, settings, { ...options, signal })) as Extract<JobResult, { kind: K }>,
       signal,

@@ -5,9 +5,10 @@
  */
 
 import type { JsonValue } from '../model/schema.ts'
+import { must } from '../std/assert.ts'
 import { numberKind } from './compare-columns.ts'
 import { HALF } from './compare-sql.ts'
-import { type Exact, exactText, parseExact, subtract, unitsText, ZERO } from './exact-decimal.ts'
+import { add, type Exact, exactText, parseExact, subtract, ZERO } from './exact-decimal.ts'
 import { exactValues } from './exact-values.ts'
 import type { WhyColumn, WhyParts, WhyReport, WhyRow, WhyStep, WhyValue } from './types.ts'
 import { type WhyField, type WhyQuestion, whyFields } from './why-sql.ts'
@@ -45,9 +46,14 @@ function totalOf(field: WhyField, index: number, step: number, row: Row | undefi
   const own = step === 3 ? field.new : field.old
   const kind = own === undefined ? undefined : numberKind(own.type)
   if (kind === undefined || row === undefined) return null
-  if (kind.kind === 'double') return textOf(row[`s${index}`])
-  const [high, low] = [textOf(row[`h${index}`]), textOf(row[`l${index}`])]
-  return high === null || low === null ? null : unitsText(BigInt(high) * HALF + BigInt(low), kind.scale)
+  const [sum, high, low] = ['s', 'h', 'l'].map((part) => textOf(row[`${part}${index}`])) as [
+    string | null,
+    string | null,
+    string | null,
+  ]
+  if (kind.kind === 'double' || high === null || low === null) return sum
+  const large = { units: BigInt(high) * HALF + BigInt(low), scale: kind.scale }
+  return exactText(sum === null ? large : add(large, must(parseExact(sum), 'a sum is a number')))
 }
 
 function textOf(value: JsonValue | undefined): string | null {

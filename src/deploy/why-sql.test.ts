@@ -218,6 +218,19 @@ test('a key chooses rows and their totals; the largest changes come first', asyn
   })
 })
 
+test('a view without numbers lists what changed', async () => {
+  const list = [columns[0]!, columns[4]!]
+  const report = await why(list, list, [[['ann', 'a']], [['ann', 'a']], [['ann', 'b']], [['ann', 'b']]])
+  assert.deepEqual(report.rows, [
+    {
+      key: { who: 'ann' },
+      columns: [],
+      values: [{ column: 'note', first: 'a', last: 'b', changed: ['arrived'] }],
+    },
+  ])
+  assert.deepEqual(report.totals, [])
+})
+
 test('a view without groups has one row', async () => {
   const list = columns.slice(1, 3)
   const tables = [[['1', '1.00']], [['1', '1.00']], [['4', '1.25']], [['4', '1.25']]] as const

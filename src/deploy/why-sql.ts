@@ -84,27 +84,51 @@ function where(question: WhyQuestion, step: number): string {
   return conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
 }
 
-/** Per step the number of rows (`n`), and for each numeric field its sum: `s`, or of exact numbers the halves `h`, `l`. */
+/**
+ * Per step the number of rows (`n`), and for each numeric field its sum `s`; what might overflow a sum is left out of
+ * it and summed in halves, `h` and `l`.
+ */
 function totalsQuery(question: WhyQuestion): string {
   const fields = whyFields(question)
   const steps = STEPS.map((step) => {
     const sums = fields.flatMap((field, index) => {
       if (!field.isNumber) return []
-      const own = field[sideOf(step)]
-      const units = own === undefined ? 'CAST(NULL AS HUGEINT)' : wholeUnits(own)
-      const isDouble = own !== undefined && numberKind(own.type)?.kind === 'double'
-      const value = isDouble ? `CAST(r.${quoteIdentifier(own.name)} AS DOUBLE)` : 'CAST(NULL AS DOUBLE)'
-      const exact = isDouble ? 'CAST(NULL AS HUGEINT)' : units
+      const { sum, large } = sumsOf(field[sideOf(step)])
       return [
-        `CAST(sum(${exact} // ${half}) AS VARCHAR) AS h${index}`,
-        `CAST(sum(${exact} % ${half}) AS VARCHAR) AS l${index}`,
-        `CAST(sum(${value}) AS VARCHAR) AS s${index}`,
+        `CAST(${sum} AS VARCHAR) AS s${index}`,
+        `CAST(sum(${large} // ${half}) AS VARCHAR) AS h${index}`,
+        `CAST(sum(${large} % ${half}) AS VARCHAR) AS l${index}`,
       ]
     })
     const list = [`${step} AS step`, 'CAST(count(*) AS BIGINT) AS n', ...sums].join(', ')
     return `SELECT ${list} FROM step${step} AS r${where(question, step)}`
   })
   return `SELECT * FROM (${steps.join(' UNION ALL ')}) ORDER BY step`
+}
+
+const NO_UNITS = 'CAST(NULL AS HUGEINT)'
+/** Numbers of up to so many digits are summed as they are: a hundred thousand million of them do not overflow. */
+const SAFE_DIGITS = 27
+
+/** `sum` of what is small enough, and as units each value that is not. */
+function sumsOf(own: Column | undefined): { readonly sum: string; readonly large: string } {
+  if (own === undefined) return { sum: 'NULL', large: NO_UNITS }
+  const column = `r.${quoteIdentifier(own.name)}`
+  const kind = numberKind(own.type)
+  if (kind?.kind !== 'units') return { sum: `sum(CAST(${column} AS DOUBLE))`, large: NO_UNITS }
+  if (!isWide(own.type)) return { sum: `sum(${column})`, large: NO_UNITS }
+  const limit = `CAST(1${'0'.repeat(Math.max(0, SAFE_DIGITS - kind.scale))} AS ${own.type})`
+  const isSafe = kind.scale > SAFE_DIGITS ? 'false' : `${column} BETWEEN -${limit} AND ${limit}`
+  return {
+    sum: `sum(CASE WHEN ${isSafe} THEN ${column} END)`,
+    large: `CASE WHEN NOT (${isSafe}) THEN ${wholeUnits(own)} END`,
+  }
+}
+
+/** Whether values may have more digits than a sum has room for. */
+function isWide(type: string): boolean {
+  const digits = /^DECIMAL\((\d+),/.exec(type)?.[1]
+  return digits === undefined ? /HUGEINT/.test(type) : Number(digits) > SAFE_DIGITS
 }
 
 function wholeUnits({ name, type }: Column): string {
@@ -122,30 +146,38 @@ function wholeUnits({ name, type }: Column): string {
 function rowsQuery(question: WhyQuestion): string {
   const { pairing, limit } = question
   const fields = whyFields(question)
-  const keys = pairing.keys.map((_, index) => `"$k${index}"`)
-  const union = STEPS.map((step) => {
+  // The one row of a view without groups is found by a constant.
+  const keys = pairing.keys.length === 0 ? ['"$one"'] : pairing.keys.map((_, index) => `"$k${index}"`)
+  const relations = STEPS.map((step) => {
     const side = sideOf(step)
     const list = [
-      `${step} AS "$step"`,
+      ...(pairing.keys.length === 0 ? ['1 AS "$one"'] : []),
       ...pairing.keys.map((key, index) => `${form(key, key[side])} AS ${keys[index]}`),
       ...fields.map((field, index) => `${stepValue(field, side)} AS "$v${index}"`),
+      '1 AS "$there"',
     ]
-    return `SELECT ${list.join(', ')} FROM step${step} AS r${where(question, step)}`
-  }).join(' UNION ALL ')
-  const pivot = [
-    ...keys,
-    ...STEPS.map((step) => `count(*) FILTER (WHERE "$step" = ${step}) AS p${step}`),
-    ...fields.flatMap((_, index) =>
-      STEPS.map((step) => `any_value("$v${index}") FILTER (WHERE "$step" = ${step}) AS v${index}_${step}`),
-    ),
+    return `(SELECT ${list.join(', ')} FROM step${step} AS r${where(question, step)}) AS s${step}`
+  })
+  // A row that a step does not have is NULL in it, so of the steps' keys those that are not NULL are the row's.
+  const keyUpTo = (step: number, key: string): string =>
+    `coalesce(${STEPS.slice(0, step + 1)
+      .map((each) => `s${each}.${key}`)
+      .join(', ')})`
+  const joined = relations.slice(1).map((relation, index) => {
+    const on = keys.map((key) => `${keyUpTo(index, key)} IS NOT DISTINCT FROM s${index + 1}.${key}`)
+    return ` FULL JOIN ${relation} ON ${on.join(' AND ')}`
+  })
+  const sides = [
+    ...keys.map((key) => `${keyUpTo(3, key)} AS ${key}`),
+    ...STEPS.map((step) => `CAST(s${step}."$there" IS NOT NULL AS INTEGER) AS p${step}`),
+    ...fields.flatMap((_, index) => STEPS.map((step) => `s${step}."$v${index}" AS v${index}_${step}`)),
   ]
-  const grouping = keys.length === 0 ? '' : ` GROUP BY ${keys.join(', ')}`
   const changed = [
     'p0 <> p1 OR p1 <> p2 OR p2 <> p3',
     ...fields.flatMap((field, index) => [0, 1, 2].map((step) => changes(field, index, step))),
   ]
   const shown = [
-    ...keys.map((key, index) => `${key} AS k${index}`),
+    ...pairing.keys.map((_, index) => `${keys[index]} AS k${index}`),
     ...STEPS.map((step) => `p${step}`),
     ...fields.flatMap((field, index) =>
       STEPS.map((step) => {
@@ -154,10 +186,12 @@ function rowsQuery(question: WhyQuestion): string {
       }),
     ),
   ]
+  const { most, size } = sizeSql(fields)
   return (
-    `SELECT ${shown.join(', ')} FROM (SELECT *, ${sizeSql(fields)} AS "$size" FROM (` +
-    `SELECT ${pivot.join(', ')} FROM (${union})${grouping}) WHERE ${changed.join(' OR ')}) ` +
-    `ORDER BY ${['"$size" DESC', ...keys].join(', ')} LIMIT ${limit + 1}`
+    `WITH changed AS MATERIALIZED (SELECT * FROM (SELECT ${sides.join(', ')} FROM ${relations[0]}${joined.join('')}) ` +
+    `WHERE ${changed.join(' OR ')}) ` +
+    `SELECT ${shown.join(', ')} FROM (SELECT changed.* FROM changed, (SELECT ${most} FROM changed) ` +
+    `ORDER BY ${[...size, ...keys].join(', ')} LIMIT ${limit + 1})`
   )
 }
 
@@ -190,14 +224,17 @@ function changes(field: WhyField, index: number, step: number): string {
   return `${a} IS DISTINCT FROM ${b}`
 }
 
-/** Changes of all steps, each column's as a share of the largest in it. */
-function sizeSql(fields: readonly WhyField[]): string {
-  const shares = fields.flatMap((field, index) => {
+/** How much all steps change, each column as a share of the largest change in it; `most` are those. */
+function sizeSql(fields: readonly WhyField[]): { readonly most: string; readonly size: readonly string[] } {
+  const sizes = fields.flatMap((field, index) => {
     if (!field.isNumber) return []
     const at = (step: number) => `coalesce(CAST(v${index}_${step} AS DOUBLE), 0)`
     const size = [0, 1, 2].map((step) => `abs(${at(step + 1)} - ${at(step)})`).join(' + ')
-    const finite = `CASE WHEN isfinite(${size}) THEN ${size} END`
-    return [`coalesce((${finite}) / nullif(max(${finite}) OVER (), 0), 0)`]
+    return [{ index, finite: `CASE WHEN isfinite(${size}) THEN ${size} END` }]
   })
-  return shares.length === 0 ? '0' : shares.join(' + ')
+  const shares = sizes.map(({ index, finite }) => `coalesce((${finite}) / nullif(most${index}, 0), 0)`)
+  return {
+    most: ['1 AS one', ...sizes.map(({ index, finite }) => `max(${finite}) AS most${index}`)].join(', '),
+    size: shares.length === 0 ? [] : [`${shares.join(' + ')} DESC`],
+  }
 }

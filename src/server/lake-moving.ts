@@ -47,10 +47,20 @@ export class LakeMoving {
 
   /** Moves all that is in the hot log now, whatever the policy says. */
   async moveAll(): Promise<void> {
-    await this.#moving
-    await this.#context.log.roll()
-    const closed = this.#closed()
-    if (closed.length > 0) await this.#move(closed)
+    // The timer's moves wait meanwhile: two of the same segments would take each other's files away.
+    while (this.#moving !== undefined) await this.#moving
+    const move = async () => {
+      await this.#context.log.roll()
+      const closed = this.#closed()
+      if (closed.length > 0) await this.#move(closed)
+    }
+    const moved = move()
+    this.#moving = moved
+      .catch(() => {})
+      .finally(() => {
+        this.#moving = undefined
+      })
+    await moved
     await this.#drops
   }
 

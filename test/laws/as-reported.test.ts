@@ -43,7 +43,7 @@ describe(`answers come again as they were reported (seed ${SEED})`, () => {
   const taken: { readonly name: string; readonly ask: Ask; readonly answer: Answer }[] = []
   let flowing = true
 
-  before(() => shop.open(project(false), { views: 'adopt', segments: { rollBytes: 20_000 } }))
+  before(() => shop.open(project(false), { segments: { rollBytes: 20_000, moveAgeMs: 1_500 } }))
   after(() => shop.dispose())
 
   test(`${ANSWERS} answers`, async () => {
@@ -54,12 +54,12 @@ describe(`answers come again as they were reported (seed ${SEED})`, () => {
     assert.ok(new Set(taken.map(({ answer }) => answer.cut)).size > Math.min(100, ANSWERS / 10))
     const versions = new Set(taken.map(({ answer }) => answer.versions['totals']))
     assert.ok(versions.size >= 2, 'answers came from two versions')
-    await inOrderOfMoments()
-    for (const one of shuffled(taken)) await comesAgain(one)
+    assert.equal(new Set(taken.map(({ answer }) => answer.at)).size, taken.length)
+    await comeAgain(shuffled(taken))
     // Moments outlive the process.
     await shop.close()
-    await shop.open(project(false), { views: 'adopt' })
-    for (const one of shuffled(taken).slice(0, 50)) await comesAgain(one)
+    await shop.open(project(false))
+    await comeAgain(shuffled(taken).slice(0, 50))
   })
 
   async function comesAgain({ name, ask, answer }: (typeof taken)[number]): Promise<void> {
@@ -75,9 +75,13 @@ describe(`answers come again as they were reported (seed ${SEED})`, () => {
     assert.deepEqual(of(again), of(answer), `${name} at ${answer.at}`)
   }
 
-  async function inOrderOfMoments(): Promise<void> {
-    const moments = taken.map(({ answer }) => answer.at)
-    assert.equal(new Set(moments).size, moments.length)
+  /** A few at a time, as several readers would. */
+  async function comeAgain(answers: typeof taken): Promise<void> {
+    const waiting = [...answers]
+    const reader = async () => {
+      for (let one = waiting.pop(); one !== undefined; one = waiting.pop()) await comesAgain(one)
+    }
+    await Promise.all([1, 2, 3, 4].map(reader))
   }
 
   async function sendAlways(): Promise<void> {
@@ -87,16 +91,18 @@ describe(`answers come again as they were reported (seed ${SEED})`, () => {
     }
   }
 
+  /** A deploy, one that is rolled back, and one that is taken over as a save under `refold dev` is. */
   async function changeAlways(): Promise<void> {
-    let changed = false
+    const author = { who: 'tester' }
     for (let step = 0; flowing; step++) {
-      await sleep(150 + random() * 300)
-      const dice = step % 4
-      if (dice === 0) {
-        changed = !changed
-        await shop.server.reload(project(changed))
-      } else if (dice === 1) await shop.server.flush()
-      else if (dice === 2 && random() < 0.7) process.kill(shop.server.enginePid() ?? 0, 'SIGKILL')
+      await sleep(100 + random() * 250)
+      const change = step % 8
+      if (change === 0) await shop.deploy(project(true))
+      else if (change === 2) await shop.server.deploys.rollback({ reason: 'a test', author })
+      else if (change === 4) await shop.server.reload(project(true))
+      else if (change === 6) await shop.server.reload(project(false))
+      else if (change === 1 || change === 5) await shop.server.flush()
+      else if (random() < 0.8) process.kill(shop.server.enginePid() ?? 0, 'SIGKILL')
     }
   }
 

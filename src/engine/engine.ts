@@ -7,7 +7,7 @@
  * that no longer names it (slices: until `published` has resolved).
  */
 
-import type { LakeManifest } from '../lake/types.ts'
+import type { LakeFile, LakeManifest } from '../lake/types.ts'
 import type { LogManifest } from '../log/types.ts'
 import type { CommitRange, CommitSeq, Offset, Partition, VersionId } from '../model/cut.ts'
 import type { ErrorBody } from '../model/errors.ts'
@@ -215,6 +215,12 @@ export type Job =
       readonly stagingDir: string
     }
   | {
+      readonly kind: 'lake-merge'
+      /** Neighbouring files of one stream with the same columns, oldest first. */
+      readonly inputs: readonly LakeFile[]
+      readonly stagingDir: string
+    }
+  | {
       readonly kind: 'compact'
       readonly view: EngineView
       readonly inputs: readonly SliceInfo[]
@@ -231,6 +237,7 @@ export type Job =
 
 export type JobResult =
   | { readonly kind: 'lake'; readonly manifest: LakeManifest }
+  | { readonly kind: 'lake-merge'; readonly file: LakeFile }
   | { readonly kind: 'compact'; readonly slices: readonly SliceInfo[] }
   | {
       readonly kind: 'fold'

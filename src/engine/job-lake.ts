@@ -126,7 +126,8 @@ async function timesOf(
   return { ingested, events: [Number(first), Number(row?.['e1'])] }
 }
 
-async function offsetRanges(
+/** Offsets of a staged file by partition, which are dense and end where they must. */
+export async function offsetRanges(
   connection: DuckDBConnection,
   stream: string,
   path: string,

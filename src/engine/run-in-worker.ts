@@ -12,6 +12,7 @@ import type { Job, JobProgress, JobResult } from './engine.ts'
 import { runCompactJob } from './job-compact.ts'
 import { runFoldJob } from './job-fold.ts'
 import { runLakeJob } from './job-lake.ts'
+import { runLakeMergeJob } from './job-lake-merge.ts'
 
 export interface WorkerSettings {
   readonly memoryBytes: number
@@ -48,6 +49,8 @@ function runKind(job: Job, context: JobContext): Promise<JobResult> {
   switch (job.kind) {
     case 'lake':
       return runLakeJob(job, context)
+    case 'lake-merge':
+      return runLakeMergeJob(job, context)
     case 'compact':
       return runCompactJob(job, context)
     case 'fold':

@@ -52,6 +52,11 @@ export class LakeTrimming {
     await this.#deletions
   }
 
+  /** Whoever moves borders of lake files takes turns with trims. */
+  exclusive<T>(task: () => Promise<T>): Promise<T> {
+    return this.#turn.run(task)
+  }
+
   /** A person's trim, rounded down to a border of lake files. */
   trim(request: TrimRequest): Promise<TrimAnswer> {
     const { context, stream } = { context: this.#context, stream: request.stream }

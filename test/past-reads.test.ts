@@ -198,3 +198,53 @@ test('superseded slices go when they are old, and answers stay', async () => {
   assert.equal(readdirSync(join(shop.folder, 'data', 'slices', 'per_user')).length, listed)
   assert.equal((await read({ kind: 'cut', cut: 1 }, 'per_user')).json, before.json)
 })
+
+test('a view that stands still is reported at its own cut, beside views that go on', async () => {
+  const ratio = shopView(
+    'ratio',
+    'SELECT count(*) AS n, sum(CAST("user" AS INTEGER)) AS s FROM sales WHERE id = \'s12\' OR "user" = \'7\'',
+  )
+  await shop.open(project([totals, ratio]), { views: 'adopt' })
+  const first = await shop.send(5)
+  const options = { after: first }
+  const view = (name: string) =>
+    shop.server.core.readView({ view: name, where: {}, order: [], limit: 10 }, {})
+  const both = 'SELECT t.n AS n, r.n AS r FROM totals AS t, ratio AS r'
+  const before = await shop.server.core.sql({ sql: both, limit: 10 }, options)
+  await shop.send(20)
+  const last = await shop.send(3)
+  await shop.rows('totals', { after: last })
+  const answers = [
+    { sql: both, answer: before },
+    { view: 'ratio', answer: await view('ratio') },
+    { view: 'totals', answer: await view('totals') },
+    { sql: both, answer: await shop.server.core.sql({ sql: both, limit: 10 }, {}) },
+    { view: 'ratio', answer: await view('ratio') },
+    { view: 'totals', answer: await view('totals') },
+  ]
+  assert.ok(answers.some(({ answer }) => Object.keys(answer.stalled).length > 0))
+  assert.deepEqual(JSON.parse(answers[3]!.answer.json), [{ n: 28, r: 0 }])
+  for (const { view: name, sql, answer } of answers) {
+    const moment = {
+      kind: 'reported',
+      us: Date.parse(answer.at!) * 1000 + Number(answer.at!.slice(23, 26)),
+    } as const
+    const again =
+      name === undefined
+        ? await shop.server.core.sql({ sql: sql!, limit: 10 }, { moment })
+        : await read(moment, name)
+    assert.deepEqual(
+      [again.json, again.cut, again.versions],
+      [answer.json, answer.cut, answer.versions],
+      name ?? sql,
+    )
+  }
+  // Reading it again and again makes no new entry.
+  const entries = async () => (await shop.sql('SELECT * FROM refold.reports')).length
+  const listed = await entries()
+  for (let time = 0; time < 20; time++) {
+    await view('ratio')
+    await view('totals')
+  }
+  assert.equal(await entries(), listed)
+})

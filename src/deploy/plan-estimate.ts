@@ -4,15 +4,8 @@
  */
 
 import type { CommitSeq } from '../model/cut.ts'
+import { type HistoryPiece, sizeOf } from './stream-history.ts'
 import type { BuildEstimate } from './types.ts'
-
-/** A file of the lake or a segment: what it holds of the view's stream. */
-export interface LogPiece {
-  readonly from: CommitSeq
-  readonly to: CommitSeq
-  readonly events: number
-  readonly bytes: number
-}
 
 /** What an earlier build took; owner is the deploy that ran it. */
 export interface MeasuredBuild {
@@ -23,7 +16,7 @@ export interface MeasuredBuild {
 
 export interface EstimateInput {
   /** All of the stream's events in the log. */
-  readonly pieces: readonly LogPiece[]
+  readonly pieces: readonly HistoryPiece[]
   /** Cut that slices of the same version reach. */
   readonly sealed: CommitSeq
   readonly measured: readonly MeasuredBuild[]
@@ -42,10 +35,8 @@ const MEASURED_EVENTS_MIN = 50_000
 
 export function estimateBuild(input: EstimateInput): BuildEstimate {
   const { pieces, sealed, inputRate } = input
-  const after = pieces.map((piece) => share(piece, sealed))
-  const total = sum(pieces.map((piece) => piece.events))
-  const events = Math.round(sum(after.map((piece) => piece.events)))
-  const bytes = Math.round(sum(after.map((piece) => piece.bytes)))
+  const total = pieces.reduce((sum, piece) => sum + piece.events, 0)
+  const { events, bytes } = sizeOf(pieces, { from: sealed, to: Number.MAX_SAFE_INTEGER })
   const { rate, basis } = foldRates(input.measured)
   const foldRate = Math.round(rate.likely)
   return {
@@ -63,12 +54,6 @@ export function estimateBuild(input: EstimateInput): BuildEstimate {
     catchesUp: foldRate > inputRate,
     basis,
   }
-}
-
-/** What of a piece lies after a cut; where a cut goes through it, in the proportion of its commits. */
-function share(piece: LogPiece, sealed: CommitSeq): { readonly events: number; readonly bytes: number } {
-  const left = Math.min(1, Math.max(0, (piece.to - sealed) / Math.max(1, piece.to - piece.from)))
-  return { events: piece.events * left, bytes: piece.bytes * left }
 }
 
 interface Rates {
@@ -99,8 +84,4 @@ function foldRates(measured: readonly MeasuredBuild[]): {
 
 function seconds(events: number, rate: number, overhead: number): number {
   return Math.round((events / rate + overhead) * 100) / 100
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
 }

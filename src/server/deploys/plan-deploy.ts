@@ -11,11 +11,13 @@ import { trimOf } from '../../catalog/trims.ts'
 import { type NewVersion, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
 import type { ProjectDef } from '../../define/types.ts'
 import { checkChanges } from '../../deploy/plan-checks.ts'
-import { estimateBuild, type LogPiece, type MeasuredBuild } from '../../deploy/plan-estimate.ts'
+import { estimateBuild, type MeasuredBuild } from '../../deploy/plan-estimate.ts'
 import { settingReasons, versionReasons, type WantedView } from '../../deploy/plan-reasons.ts'
 import { streamChanges } from '../../deploy/plan-streams.ts'
+import { type HistoryPiece, streamHistory } from '../../deploy/stream-history.ts'
 import type { BuildEstimate, DeployPlan, ViewChange } from '../../deploy/types.ts'
 import type { VersionId } from '../../model/cut.ts'
+import type { StreamDef } from '../../model/schema.ts'
 import { checkedViews } from '../checked-project.ts'
 import type { ServerContext } from '../context.ts'
 import { newestDefinitions } from './deployed-project.ts'
@@ -38,7 +40,13 @@ export function planOf(
 ): DeployPlan {
   const pointers = serving(context.catalog)
   const facts = logFacts(context)
-  const streams = streamChanges(context.streams(), project.streams)
+  const deployed = newestDefinitions(context.catalog)
+  const has = (streams: readonly StreamDef[], name: string) => streams.some((stream) => stream.name === name)
+  // A stream may run on only because a version reads it that is still warm: nothing is left to do about it.
+  const running = context
+    .streams()
+    .filter(({ name }) => deployed === undefined || has(deployed.streams, name) || has(project.streams, name))
+  const streams = streamChanges(running, project.streams)
   const views = [
     ...wanted.flatMap((view) => viewChange(context, facts, project, view, pointers[view.view])),
     ...Object.entries(pointers)
@@ -49,7 +57,6 @@ export function planOf(
       }),
   ]
   const { commit } = context.log.state().cut
-  const deployed = newestDefinitions(context.catalog)
   const checks = deployed === undefined ? [] : checkChanges(deployed.checks ?? [], project.checks)
   return {
     ...{ cut: commit, streams, views },
@@ -91,26 +98,15 @@ function wantedView(project: ProjectDef, wanted: NewVersion): WantedView {
 
 interface LogFacts {
   readonly measured: readonly MeasuredBuild[]
-  pieces(stream: string): readonly LogPiece[]
+  pieces(stream: string): readonly HistoryPiece[]
   inputRate(stream: string): number
 }
 
 function logFacts(context: ServerContext): LogFacts {
-  const lake = lakeManifest(context.catalog)
-  const segments = context.log.manifest().segments.filter((segment) => segment.last > lake.through)
+  const sources = { lake: lakeManifest(context.catalog), log: context.log.manifest() }
   return {
     measured: measuredBuilds(context.catalog, BUILDS_KEPT_IN_MIND),
-    pieces: (stream) => [
-      ...lake.files
-        .filter((file) => file.stream === stream)
-        .map(({ from, to, rows, bytes }): LogPiece => ({ from, to, events: rows, bytes })),
-      ...segments.map((segment): LogPiece => {
-        const events = segment.events[stream] ?? 0
-        const all = Object.values(segment.events).reduce((sum, count) => sum + count, 0)
-        const bytes = all === 0 ? 0 : (segment.bytes * events) / all
-        return { from: segment.base, to: segment.last, events, bytes }
-      }),
-    ],
+    pieces: (stream) => streamHistory(sources, stream),
     inputRate: (stream) => inputRate(context, stream),
   }
 }

@@ -125,7 +125,8 @@ function causeLines(summary: CompareSummary, style: Style): readonly string[] {
           ),
         ]
       : []
-  return [style.bold('why'), ...aligned(lines), ...missing, ...hurt]
+  const notes = (summary.notes ?? []).map((note) => style.yellow(`  ${note}`))
+  return [style.bold('why'), ...aligned(lines), ...missing, ...hurt, ...notes]
 }
 
 function columnLines(summary: CompareSummary, { style, width }: TextOptions): readonly string[] {

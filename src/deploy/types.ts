@@ -232,6 +232,8 @@ export interface CompareSummary {
   readonly folded: boolean
   /** With `folded`: rows in which a version folded again differs from what it serves, whether old and new agree or not. */
   readonly damaged?: { readonly old: number; readonly new: number }
+  /** What could not be told, in sentences. */
+  readonly notes?: readonly string[]
   readonly sample: readonly ComparedRow[]
 }
 

@@ -21,7 +21,9 @@ const bots = shopView(
   `SELECT "user", count(*) AS n FROM sales WHERE "user" <> 'u9' GROUP BY "user"`,
 )
 
-function compare(more: { readonly from?: string; readonly to?: string } = {}): Promise<CompareSummary> {
+function compare(
+  more: { readonly from?: string; readonly to?: string; readonly folded?: boolean } = {},
+): Promise<CompareSummary> {
   return shop.server.core.compare.versions({ view: 'per_user', folded: true, sampleRows: 20, ...more })
 }
 
@@ -87,4 +89,41 @@ test('the first event with which the versions differ is named, within its commit
     (first!.event as { id: string }).id,
   ])
   assert.deepEqual(found.sort(), [...wanted].sort())
+})
+
+test('versions that say the same never differ, however fast events come: both stand at one cut', async () => {
+  await shop.open(shop.project({ views: [perUser] }))
+  await shop.send(50)
+  await shop.deploy(shop.project({ views: [same] }), { shadow: true })
+  let sending = true
+  const flow = (async () => {
+    while (sending) await shop.send(7)
+  })()
+  try {
+    const cuts = new Set<number>()
+    while (cuts.size < 8) {
+      const { equal, oldRows, newRows, cut } = await compare()
+      assert.deepEqual([equal, newRows], [oldRows, oldRows], `at cut ${cut}`)
+      cuts.add(cut)
+    }
+  } finally {
+    sending = false
+    await flow
+  }
+})
+
+test('where the log no longer holds the events of both, what cannot be told is said', async () => {
+  await shop.open(shop.project({ views: [perUser] }))
+  const before = await shop.send(100)
+  await shop.server.flush()
+  const after = await shop.send(5)
+  await shop.deploy(shop.project({ views: [same] }), { shadow: true, from: { kind: 'cut', cut: before } })
+  await shop.server.flush()
+  assert.equal((await compare({ folded: false })).causes.events, 13)
+  const trim = { stream: 'sales', to: { cut: after }, promote: true, reason: 'test' }
+  assert.equal((await shop.server.core.lake.trim(trim)).cut, after)
+  await shop.send(1)
+  const summary = await compare({ folded: false })
+  assert.deepEqual([summary.causes.events, summary.causes.logic], [0, 13])
+  assert.match(summary.notes?.[0] ?? '', /count as new logic.*were trimmed/)
 })

@@ -18,6 +18,7 @@ import type { EventPosition } from '../../engine/engine.ts'
 import type { PastState } from '../../engine/past.ts'
 import { openSqlSyntax } from '../../engine/sql-syntax.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
+import { RefoldError } from '../../model/errors.ts'
 import type { ServerContext } from '../context.ts'
 
 export interface CompareVersions {
@@ -41,43 +42,58 @@ export async function compareVersions(
   context: ServerContext,
   request: CompareVersions,
 ): Promise<CompareSummary> {
-  const { view, from, to, cut, folded, sampleRows, signal } = request
+  const { view, from, to, cut, folded } = request
   const { past } = context
   const older = past.stateAt(view, from, cut)
   const newer = past.stateAt(view, to, cut)
-  const pairing = pairingOf(older.plan, newer.plan)
-  const events = sameEvents(context, older, newer)
-  const states: Record<string, PastState> = {
+  const states: Record<string, PastState> & Record<'old_rows' | 'new_rows', PastState> = {
     old_rows: older,
     new_rows: newer,
-    ...events?.states,
-    ...(folded
-      ? {
-          old_again: past.stateAt(view, from, cut, { fromLog: true }),
-          new_again: past.stateAt(view, to, cut, { fromLog: true }),
-        }
-      : {}),
   }
+  if (folded) {
+    states['old_again'] = past.stateAt(view, from, cut, { fromLog: true })
+    states['new_again'] = past.stateAt(view, to, cut, { fromLog: true })
+  }
+  try {
+    return await askCompare(context, request, states, sameEvents(context, older, newer))
+  } catch (error) {
+    // What the two have in common may be gone from the log, or be more than one of the logics can fold.
+    const isOfEvents =
+      error instanceof RefoldError && (error.code === 'HISTORY_TRIMMED' || error.code === 'QUERY_FAILED')
+    if (!isOfEvents) throw error
+    const summary = await askCompare(context, request, states, undefined)
+    const note = `rows that differ by events count as new logic, because the events of both versions cannot be folded by both: ${error.message}`
+    return { ...summary, notes: [note] }
+  }
+}
+
+async function askCompare(
+  context: ServerContext,
+  request: CompareVersions,
+  states: Readonly<Record<'old_rows' | 'new_rows', PastState>> & Readonly<Record<string, PastState>>,
+  events: SameEvents | undefined,
+): Promise<CompareSummary> {
+  const { view, from, to, cut, folded, sampleRows, signal } = request
+  const { plan: older } = states.old_rows
+  const { plan: newer } = states.new_rows
+  const pairing = pairingOf(older, newer)
+  const isWhole = pairing.kind === 'rows'
   const rules = await boundRules(request.expect ?? [], {
-    old: pairing.kind === 'rows' ? pairing.columns.map((column) => column.old) : older.plan.columns,
-    new: pairing.kind === 'rows' ? pairing.columns.map((column) => column.new) : newer.plan.columns,
+    old: isWhole ? pairing.columns.map((column) => column.old) : older.columns,
+    new: isWhole ? pairing.columns.map((column) => column.new) : newer.columns,
   })
   const question: CompareQuestion = {
-    ...{ pairing, old: older.plan, new: newer.plan, rules, folded, sampleRows },
+    ...{ pairing, old: older, new: newer, rules, folded, sampleRows },
     ...(events === undefined ? {} : { events: events.names }),
   }
-  const answers = await past.query({
-    states,
+  const answers = await context.past.query({
+    states: { ...states, ...events?.states },
     statements: compareStatements(question),
     timeoutMs: request.timeoutMs ?? TIMEOUT_MS,
     ...(signal === undefined ? {} : { signal }),
   })
-  const compared = { view, from, to, cut }
-  return compareSummary(
-    compared,
-    question,
-    answers.map(({ json }) => json),
-  )
+  const texts = answers.map(({ json }) => json)
+  return compareSummary({ view, from, to, cut }, question, texts)
 }
 
 async function boundRules(

@@ -13,6 +13,19 @@ export interface ServerStatus {
   readonly lastCommitAt: string | null
   readonly streams: readonly StreamStatus[]
   readonly views: readonly ViewStatus[]
+  /** How the project's file on the server differs from what is deployed. */
+  readonly differs?: {
+    readonly streams?: readonly string[]
+    readonly views?: readonly string[]
+    readonly problem?: string
+  } | null
+  readonly deploy?: {
+    readonly id: number
+    readonly state: string
+    readonly who: string
+    readonly reason?: string
+    readonly views: readonly { readonly view: string; readonly percent?: number }[]
+  } | null
   readonly checks?: readonly {
     readonly name: string
     readonly verdict: string | null
@@ -71,6 +84,7 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     `engine ${engine.state}, ${counted(engine.ticks, 'tick')}, last ${engine.tickMs.toFixed(1)} ms, ${counted(engine.restarts, 'restart')}`,
     `log    ${counted(log.segments, 'segment')}, ${bytes(log.bytes)}`,
     `lake   ${counted(lake.files, 'file')}, ${grouped(lake.rows)} events, ${bytes(lake.bytes)}, through cut ${lake.through}`,
+    ...deployLines(status),
     ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),
     ...(status.checks ?? []).flatMap((check) => checkProblems(check).map((text) => style.red(text))),
     ...status.views.flatMap((view) => viewProblems(view).map((text) => style.yellow(text))),
@@ -133,6 +147,31 @@ function viewRow(view: ViewStatus): TableRow {
 
 export function builtPercent(build: { readonly done: number; readonly to: number }): number {
   return build.to === 0 ? 100 : Math.min(100, Math.floor((build.done / build.to) * 100))
+}
+
+/** A deploy that is not over, and a project file that says other than what is deployed. */
+function deployLines({ deploy, differs }: ServerStatus): readonly string[] {
+  const lines: string[] = []
+  if (
+    deploy !== undefined &&
+    deploy !== null &&
+    !/^(live|rolled_back|cancelled|failed)$/.test(deploy.state)
+  ) {
+    const percent = deploy.views.flatMap(({ view, percent: of }) =>
+      of === undefined ? [] : [`${view} ${of} %`],
+    )
+    const reason = deploy.reason === undefined ? '' : `: ${deploy.reason}`
+    const far = percent.length === 0 ? '' : `, ${percent.join(', ')}`
+    lines.push(`deploy ${deploy.id} by ${deploy.who}: ${deploy.state.replace('_', ' ')}${far}${reason}`)
+  }
+  if (differs === undefined || differs === null) return lines
+  const what = [
+    ...(differs.streams ?? []).map((name) => `stream ${name}`),
+    ...(differs.views ?? []).map((name) => `view ${name}`),
+  ]
+  const text = differs.problem ?? what.join(', ')
+  lines.push(`file   differs from what is deployed (${text}); \`refold deploy\` carries it out`)
+  return lines
 }
 
 function viewProblems(view: ViewStatus): readonly string[] {

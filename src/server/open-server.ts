@@ -31,7 +31,7 @@ import { Serial } from '../std/serial.ts'
 import { refoldBadSlices } from './bad-slices.ts'
 import { checkedViews } from './checked-project.ts'
 import { Checks } from './checks/checks.ts'
-import { CommitHistory, loadHistory } from './commit-history.ts'
+import { CommitHistory } from './commit-history.ts'
 import type { ServerContext } from './context.ts'
 import { createCore } from './core-of-server.ts'
 import type { ServerCrashPoint } from './crash-point.ts'
@@ -43,6 +43,7 @@ import { EngineMeters } from './engine-meters.ts'
 import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor, type SupervisorOptions } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
+import { HistoryKeeper } from './keep-history.ts'
 import { LakeMerging } from './lake/lake-merging.ts'
 import { LakeTrimming } from './lake/trimming.ts'
 import { LakeEvents } from './lake-events.ts'
@@ -166,6 +167,7 @@ class Server implements RunningServer {
   readonly #checks: Checks
   readonly #versions: ViewVersions
   readonly #deployment: Deployment
+  readonly #history: HistoryKeeper
   readonly #meters = new EngineMeters()
   readonly #workers = new Semaphore(WORKERS)
   readonly #stopWork = new AbortController()
@@ -173,7 +175,6 @@ class Server implements RunningServer {
   readonly #reloads = new Serial()
   #project: ProjectDef
   #advancing = false
-  #logMark = { segment: 0, bytes: 0, total: 0 }
   #closed: Promise<void> | undefined
 
   constructor(
@@ -225,6 +226,7 @@ class Server implements RunningServer {
     const mergePolicy = { ...lakeMergePolicy, ...options.lakeMerge }
     this.#lakeMerging = new LakeMerging(this.#context, this.#trimming, mergePolicy)
     this.#versions = new ViewVersions(this.#context)
+    this.#history = new HistoryKeeper(this.#context)
     this.#deployment = new Deployment(this.#context, {
       get: () => this.#project,
       set: (def) => {
@@ -291,7 +293,7 @@ class Server implements RunningServer {
   async start(views: readonly NewVersion[], kept: ProjectDef | undefined): Promise<this> {
     const { log } = this.#context
     const adopts = this.#options.views !== 'deployed'
-    await this.#loadHistory()
+    await this.#history.load()
     await this.#lakeMoving.dropLeftovers()
     log.onDurable(() => this.#onDurable())
     if (adopts) {
@@ -389,28 +391,14 @@ class Server implements RunningServer {
     this.#ended()
   }
 
-  /** Commits that views have not folded yet need their times and watermarks: the hot log's headers have them. */
-  async #loadHistory(): Promise<void> {
-    const { log, history, reader } = this.#context
-    this.#logMark = {
-      ...lastSegment(log),
-      total: await loadHistory(history, reader, log.manifest()),
-    }
-  }
-
   /** Called for each commit before its senders are answered, so it does little. */
   #onDurable(): void {
-    const { log, history } = this.#context
-    const { cut, timeMs, counts, watermarksUs } = log.state()
-    const { segment, bytes } = lastSegment(log)
-    const added = segment === this.#logMark.segment ? bytes - this.#logMark.bytes : bytes
-    this.#logMark = { segment, bytes, total: this.#logMark.total + added }
-    history.add({ commit: cut.commit, timeMs, counts, watermarksUs, logBytes: this.#logMark.total })
+    this.#history.add()
     if (this.#advancing) return
     this.#advancing = true
     setImmediate(() => {
       this.#advancing = false
-      this.#supervisor.running?.engine.advance(log.manifest())
+      this.#supervisor.running?.engine.advance(this.#context.log.manifest())
     })
   }
 
@@ -504,9 +492,4 @@ function refuseTrimmed(catalog: Catalog, job: Job): void {
   const trim = trimmedBeyond(catalog, view.plan.streams, range.from)
   const version = `version "${view.version.slice(0, 12)}" of view "${view.view}"`
   if (trim !== undefined) throw historyTrimmed(`folding ${version} from cut ${range.from} on`, trim)
-}
-
-function lastSegment(log: CommitLog): { readonly segment: number; readonly bytes: number } {
-  const last = log.manifest().segments.at(-1)
-  return { segment: last?.number ?? 0, bytes: last?.bytes ?? 0 }
 }

@@ -22,6 +22,7 @@ export function serverStatus(parts: CoreParts): JsonValue {
     streams: streamStatus(context),
     views: viewStatus(parts),
     differs: differs() ?? null,
+    deploy: deployStatus(parts),
     engine: engineStatus(parts),
     log: logStatus(context),
     lake: lakeStatus(context),
@@ -83,6 +84,23 @@ function viewStatus({ context, versions: life }: CoreParts): JsonValue {
           : { stalled: { message: progress.stalled.message, position: { ...progress.stalled.position } } }),
       }
     })
+}
+
+/** The newest deploy, open or not. */
+function deployStatus({ deploys }: CoreParts): JsonValue {
+  const newest = deploys.list().at(-1)
+  if (newest === undefined) return null
+  const { id, state, author, reason, views } = newest
+  return {
+    id,
+    state,
+    who: author.who,
+    ...(reason === undefined ? {} : { reason }),
+    views: views.map(({ view, progress }) => ({
+      view,
+      ...(progress === undefined ? {} : { percent: progress.percent }),
+    })),
+  }
 }
 
 function engineStatus({ context, meters, sealing }: CoreParts): JsonValue {

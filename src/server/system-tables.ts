@@ -4,6 +4,7 @@
  */
 
 import { checkResults } from '../catalog/checks.ts'
+import { deployRows } from '../catalog/deploys.ts'
 import { audit, cuts } from '../catalog/journal.ts'
 import { deadLetters, lakeManifest } from '../catalog/lake.ts'
 import { allSkipped } from '../catalog/skipped.ts'
@@ -16,6 +17,7 @@ import { utcText } from '../model/utc-text.ts'
 import type { Column } from '../plan/plan.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
+import { type Deploy, toDeploy } from './deploys/deploy-record.ts'
 
 type Row = Readonly<Record<string, JsonValue>>
 
@@ -71,8 +73,10 @@ const tables: Readonly<Record<string, SystemTable>> = {
       view: 'VARCHAR',
       version: 'VARCHAR',
       state: 'VARCHAR',
+      start_cut: 'BIGINT',
       sealed_cut: 'BIGINT',
       created_at: 'TIMESTAMP',
+      warm_until: 'TIMESTAMP',
       reason: 'VARCHAR',
       sql: 'VARCHAR',
     },
@@ -81,11 +85,32 @@ const tables: Readonly<Record<string, SystemTable>> = {
         view: row.view,
         version: row.version,
         state: row.state,
+        start_cut: row.start,
         sealed_cut: row.sealed,
         created_at: timestamp(row.createdMs),
+        warm_until: row.warmUntilMs === null ? null : timestamp(row.warmUntilMs),
         reason: row.reason,
         sql: row.sql,
       })),
+  },
+  deploys: {
+    columns: {
+      deploy: 'BIGINT',
+      state: 'VARCHAR',
+      who: 'VARCHAR',
+      source: 'VARCHAR',
+      begun_at: 'TIMESTAMP',
+      changed_at: 'TIMESTAMP',
+      compared_cut: 'BIGINT',
+      cutover_cut: 'BIGINT',
+      events: 'BIGINT',
+      seconds: 'DOUBLE',
+      accepted: 'VARCHAR',
+      reason: 'VARCHAR',
+      views: 'JSON',
+      plan: 'JSON',
+    },
+    rows: ({ catalog }) => deployRows(catalog).map((row) => deployRow(toDeploy(row))),
   },
   slices: {
     columns: {
@@ -285,6 +310,25 @@ function streamRows(context: ServerContext): readonly Row[] {
     rejected: counts[stream.name]?.rejected ?? 0,
     watermark: microTimestamp(watermarksUs[stream.name]),
   }))
+}
+
+function deployRow({ id, state, request, plan, outcome, reason, createdMs, changedMs }: Deploy): Row {
+  return {
+    deploy: id,
+    state,
+    who: request.author.who,
+    source: request.author.source ?? null,
+    begun_at: timestamp(createdMs),
+    changed_at: timestamp(changedMs),
+    compared_cut: outcome.comparedAt ?? null,
+    cutover_cut: outcome.cutoverAt ?? null,
+    events: outcome.events ?? null,
+    seconds: outcome.seconds ?? null,
+    accepted: outcome.accepted ?? null,
+    reason,
+    views: JSON.stringify(outcome.views ?? []),
+    plan: JSON.stringify(plan),
+  }
 }
 
 function viewRows(context: ServerContext): readonly Row[] {

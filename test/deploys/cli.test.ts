@@ -107,6 +107,11 @@ describe('deploys from the command line', () => {
     assert.deepEqual(await users(), ['a4', 'b2'])
     const shown = JSON.parse((await run('deploys', 'show', '--json')).out) as DeployInfo
     assert.deepEqual([shown.state, shown.reason], ['rolled_back', 'b is back'])
+    const status = await run('status')
+    assert.equal(status.code, 0)
+    const sql = 'SELECT deploy, state, who, reason FROM refold.deploys ORDER BY deploy DESC LIMIT 1'
+    const { rows } = JSON.parse((await run('query', sql, '--json')).out) as { rows: unknown[] }
+    assert.deepEqual(rows, [{ deploy: 4, state: 'rolled_back', who: shown.author.who, reason: 'b is back' }])
     const unknown = await run('deploys', 'show', '99')
     assert.deepEqual([unknown.code, /DEPLOY_UNKNOWN/.test(unknown.err)], [1, true])
   })

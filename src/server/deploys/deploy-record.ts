@@ -41,7 +41,7 @@ export interface DeployedView {
 
 export interface DeployOutcome {
   readonly views?: readonly DeployedView[]
-  /** Of the bulk folds: what they took, for comparing with the plan and for the plans that come. */
+  /** Of the bulk folds: what they took, without the time they were held, to compare with plans that were and that come. */
   readonly seconds?: number
   readonly events?: number
   readonly bytes?: number

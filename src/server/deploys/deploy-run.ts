@@ -151,7 +151,7 @@ export class DeployRun {
   }
 
   async #buildOne(deploy: Deploy, { view, to }: Target): Promise<void> {
-    const { catalog, clock } = this.#context
+    const { catalog } = this.#context
     if (this.#ticks(view, to)) return
     if (readVersion(catalog, view, to)?.state !== 'building') {
       setVersionStates(catalog, [{ view, version: to }], 'building')
@@ -159,23 +159,21 @@ export class DeployRun {
     this.#building = view
     this.#sample(view, to)
     const cancelSamples = this.#every(SAMPLE_MS, () => this.#sample(view, to))
-    let beganMs = clock.monotonicMs()
+    let ranMs = 0
     try {
       await foldHistory(this.#context, view, to, {
         signal: this.#stop.signal,
         eventsMax: rangeEventsMax(deploy.request.options.budget),
-        ready: async () => {
-          await this.#control.ready(this.#stop.signal)
-          beganMs = clock.monotonicMs()
-        },
+        ready: () => this.#control.ready(this.#stop.signal),
         job: (_range, events) => this.#control.jobOptions(events),
-        ended: (events) => this.#control.ended(events),
+        ended: (events) => {
+          ranMs = this.#control.ended(events)
+        },
         folded: ({ events, bytes }) => {
-          const seconds = (clock.monotonicMs() - beganMs) / 1000
           const { outcome } = deployOf(catalog, this.id)
           stepDeploy(catalog, this.id, {
             gained: {
-              seconds: (outcome.seconds ?? 0) + seconds,
+              seconds: (outcome.seconds ?? 0) + ranMs / 1000,
               events: (outcome.events ?? 0) + events,
               bytes: (outcome.bytes ?? 0) + bytes,
             },

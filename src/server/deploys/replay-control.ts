@@ -77,8 +77,8 @@ export class ReplayControl {
     }
   }
 
-  /** The range is done, or its worker is gone. */
-  ended(events: number | undefined): void {
+  /** The range is done, or its worker is gone. Answers how long it ran, without the time it stood still. */
+  ended(events: number | undefined): number {
     this.#step()
     this.#worker?.release()
     this.#worker = undefined
@@ -89,6 +89,7 @@ export class ReplayControl {
       this.#charge(0, 0, events - charged)
     }
     this.#range = { ranMs: 0, charged: 0, most: 0 }
+    return ranMs
   }
 
   close(): void {

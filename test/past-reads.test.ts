@@ -248,3 +248,31 @@ test('a view that stands still is reported at its own cut, beside views that go 
   }
   assert.equal(await entries(), listed)
 })
+
+test('where the lake was trimmed, the past is right or refused, and never wrong', async () => {
+  await shop.open(project([perUser, totals]), { views: 'adopt' })
+  for (let step = 0; step < 8; step++) {
+    await shop.send(10)
+    if (step % 3 === 2) await shop.server.flush()
+  }
+  await shop.server.flush()
+  const counted = 'SELECT count(*) AS n FROM sales'
+  const before = await shop.server.core.sql({ sql: counted, limit: 10 }, {})
+  const trim = await shop.server.core.lake.trim({ stream: 'sales', to: { cut: 6 }, promote: true })
+  assert.deepEqual([trim.cut, trim.done], [6, true])
+  let right = 0
+  for (let cut = 0; cut <= 8; cut++) {
+    try {
+      assert.deepEqual((await read({ kind: 'cut', cut })).rows, totalsAt(cut), `cut ${cut}`)
+      right++
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'HISTORY_TRIMMED', `cut ${cut}: ${String(error)}`)
+      assert.ok(cut < 6, 'a base stands for what was trimmed')
+    }
+  }
+  assert.ok(right >= 3 && right < 9)
+  const us = Date.parse(before.at!) * 1000 + Number(before.at!.slice(23, 26))
+  await assert.rejects(sqlAt({ kind: 'reported', us }, counted), { code: 'HISTORY_TRIMMED' })
+  const reported = await sqlAt({ kind: 'reported', us }, 'SELECT n FROM totals')
+  assert.deepEqual(reported, [{ n: 80 }])
+})

@@ -49,7 +49,9 @@ export class Answers {
     refuseLostBase(this.#context, { view, version })
     if (version === undefined) this.#checkView(view)
     else if (this.#context.supervisor.viewProgress(view, version) === undefined) {
-      return await this.#pastView(named, { kind: 'cut', cut: this.#context.log.state().cut.commit }, options)
+      const cut = this.#context.log.state().cut.commit
+      if ((options.after ?? 0) > cut) throw notReached('the log', options.after ?? 0, cut)
+      return await this.#pastView(named, { kind: 'cut', cut }, options)
     }
     const answer = await this.#notBehind(
       options,
@@ -68,7 +70,10 @@ export class Answers {
     const { signal, moment } = options
     if (moment !== undefined) {
       const point = await pointAt(this.#context, moment, this.#context.serving())
-      return this.#past(await readPastSql(this.#context, request, point, options), point)
+      return this.#noted(
+        this.#past(await readPastSql(this.#context, request, point, options), point),
+        request.sql,
+      )
     }
     refuseLostBase(this.#context, request)
     const system = await systemTablesFor(this.#context, request.sql)
@@ -82,9 +87,13 @@ export class Answers {
           signal,
         ),
     )
-    const stamped = this.#stamped(answer, false)
-    const trimmed = trimmedIn(this.#context.catalog, request.sql)
-    return Object.keys(trimmed).length === 0 ? stamped : { ...stamped, trimmed }
+    return this.#noted(this.#stamped(answer, false), request.sql)
+  }
+
+  /** An answer over a stream whose beginning is gone says so. */
+  #noted(answer: Rows & AnswerMeta, sql: string): Rows & AnswerMeta {
+    const trimmed = trimmedIn(this.#context.catalog, sql)
+    return Object.keys(trimmed).length === 0 ? answer : { ...answer, trimmed }
   }
 
   async #pastView(

@@ -41,7 +41,9 @@ export class HistoryCleaning {
   }
 
   async clean(): Promise<void> {
-    const { catalog, clock, closing } = this.#context
+    const { catalog, clock, closing, pins } = this.#context
+    // A backup copies the slices that the catalog listed when it began.
+    if (pins.held > 0) return
     const { fineMs } = this.#settings()
     // Versions that could have something to let go; most have not.
     const rows = catalog.all(

@@ -152,13 +152,13 @@ function stateOf(context: ServerContext, view: string, version: VersionId, cut: 
   return context.past.stateAt(view, version, cut)
 }
 
-/** What was reported of a stream before it was trimmed can not be counted again. */
-function refusedStreams(context: ServerContext, { reportedUs }: PastPoint): Record<string, ErrorBody> {
-  if (reportedUs === undefined) return {}
+/** What a stream was before it was trimmed, or what was reported of it then, can not be counted again. */
+function refusedStreams(context: ServerContext, { reportedUs, cut }: PastPoint): Record<string, ErrorBody> {
   const refused: Record<string, ErrorBody> = {}
   for (const trim of trims(context.catalog)) {
-    if (trim.timeMs * 1000 < reportedUs) continue
-    const what = `what was reported of stream "${trim.stream}" at ${utcText(reportedUs)}`
+    if (reportedUs === undefined ? trim.cut <= cut : trim.timeMs * 1000 < reportedUs) continue
+    const when = reportedUs === undefined ? `up to cut ${cut}` : `as reported at ${utcText(reportedUs)}`
+    const what = `reading stream "${trim.stream}" ${when}`
     refused[trim.stream] = toErrorBody(historyTrimmed(what, trim))
   }
   return refused

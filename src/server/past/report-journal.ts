@@ -1,11 +1,12 @@
 /**
- * Keeps what answers show, so that each can be given again. State: the newest entry, the entries that are not written
- * yet, and the last moment that was given out.
+ * Keeps what answers show, so that each can be given again. State: the newest entry, the entry of a late answer that
+ * holds at this moment, the entries that are not written yet, and the last moment that was given out.
  *
  * Every live answer gets a moment, later than all before it, at which the journal says exactly the answer's cut and
  * versions. Most answers show what the newest entry says: then a moment is all they get. One that shows something
  * newer makes an entry. One that is late (it was begun before a tick or a cutover, and ends after others showed what
- * came of it) gets an entry of its own, and one more after it that says again what is newest.
+ * came of it) gets an entry of its own, and at the end of the turn follows one that says again what is newest. So late
+ * lookups that were answered together make two entries and not two each.
  */
 
 import type { Catalog } from '../../catalog/open-catalog.ts'
@@ -32,6 +33,7 @@ type Shown = Pick<ReadStamp, 'cut' | 'versions' | 'stalled' | 'stalledAt'>
 export class ReportJournal {
   readonly #parts: ReportParts
   #newest: ReportEntry | undefined
+  #late: ReportEntry | undefined
   #waiting: ReportEntry[] = []
   #lastUs: number
 
@@ -53,9 +55,11 @@ export class ReportJournal {
   /** The moment of an answer. `pinned`: its reader asked for that version, so it says nothing of who serves. */
   stamp(answer: Shown, pinned: boolean): number {
     const us = this.#nextUs()
+    const current = this.#late ?? this.#newest
+    if (current !== undefined && shows(current, answer, pinned)) return us
     const newest = this.#newest
-    if (newest !== undefined && shows(newest, answer, pinned)) return us
-    this.#enter(us, answer, pinned)
+    if (newest !== undefined && shows(newest, answer, pinned)) this.#push({ ...newest, us })
+    else this.#enter(us, answer, pinned)
     return us
   }
 
@@ -74,12 +78,14 @@ export class ReportJournal {
 
   /** Hands over what is not written yet to `write`; when that throws, it is handed over again the next time. */
   write(write: (entries: readonly ReportEntry[]) => void): void {
+    this.#sayNewest()
     write(this.#waiting)
     this.#waiting = []
     this.#parts.tail.clear()
   }
 
   close(): void {
+    this.#late = undefined
     this.#parts.tail.close()
   }
 
@@ -126,13 +132,21 @@ export class ReportJournal {
       }
     }
     const set = newest?.versions ?? current
-    this.#add({ us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt })
-    if (newest === undefined) this.#push({ us: this.#nextUs(), cut, versions: current, stalledAt: {} })
-    else this.#push({ ...newest, us: this.#nextUs() })
+    this.#newest ??= { us, cut, versions: current, stalledAt: {} }
+    if (this.#late === undefined) setImmediate(() => this.#sayNewest())
+    this.#late = { us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt }
+    this.#add(this.#late)
+  }
+
+  /** After a late answer. */
+  #sayNewest(): void {
+    if (this.#late !== undefined && this.#newest !== undefined)
+      this.#push({ ...this.#newest, us: this.#nextUs() })
   }
 
   #push(entry: ReportEntry): void {
     this.#newest = entry
+    this.#late = undefined
     this.#add(entry)
   }
 

@@ -212,3 +212,24 @@ test('refold why takes the difference apart', async () => {
   const wrong = await refold('why', 'per_user', '--from', 'yesterday')
   assert.match(wrong.err, /neither a time nor a cut/)
 })
+
+test('mistakes in the parameters are named all at once', async () => {
+  const mistakes = async (path: string) => {
+    const answer = await fetch(`${url}${path}`)
+    const { error } = (await answer.json()) as {
+      error: { details?: { mistakes: readonly { parameter: string }[] } }
+    }
+    return [answer.status, error.details?.mistakes.map(({ parameter }) => parameter)]
+  }
+  assert.deepEqual(await mistakes('/v1/views/per_user/events?after=2&limit=0&who=ann'), [
+    400,
+    ['limit', 'after', 'who'],
+  ])
+  assert.deepEqual(await mistakes('/v1/views/per_user/why?key.who=ann'), [400, ['from']])
+  assert.deepEqual(await mistakes('/v1/views/per_user/why?from=soon&to=2026-13-01'), [400, ['from', 'to']])
+  assert.deepEqual(await mistakes('/v1/views/per_user/compare?cut=-1&folded=maybe&rows=3'), [
+    400,
+    ['cut', 'folded', 'rows'],
+  ])
+  assert.deepEqual(await mistakes('/v1/views/per_usr/compare'), [404, undefined])
+})

@@ -156,6 +156,17 @@ test('a state between borders before the trim is refused, one after it is folded
   }
 })
 
+test('SQL over the stream as it was: before the trim refused, after it with a note', async () => {
+  await shop.open()
+  await rounds(4)
+  await shop.core.lake.trim({ stream: 'sales', to: { cut: 2 }, promote: true })
+  const ask = (sql: string, cut: number) => shop.core.sql({ sql, limit: 1 }, { moment: { kind: 'cut', cut } })
+  await assert.rejects(ask('SELECT count(*) AS n FROM sales', 1), { code: 'HISTORY_TRIMMED' })
+  const later = await ask('SELECT count(*) AS n FROM sales', 3)
+  assert.deepEqual([JSON.parse(later.json), later.trimmed?.['sales']?.events], [[{ n: 100 }], 200])
+  assert.deepEqual(JSON.parse((await ask('SELECT n FROM totals', 2)).json), [{ n: 200 }])
+})
+
 test('trim after trim: bases grow, old ones go, and slices made of them are healed from them', async () => {
   await shop.open(shop.project({ seal: { rows: 1, bytes: 1e12, ageMs: 1e9 } }))
   for (let round = 0; round < 6; round++) {

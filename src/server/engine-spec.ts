@@ -4,6 +4,7 @@ import { lakeManifest } from '../catalog/lake.ts'
 import type { Catalog } from '../catalog/open-catalog.ts'
 import { skippedOf } from '../catalog/skipped.ts'
 import { slicesOf } from '../catalog/slices.ts'
+import { trimmedBeyond } from '../catalog/trims.ts'
 import { serving, tickingStates, type VersionRow, versions } from '../catalog/versions.ts'
 import type { EngineSettings, EngineSpec, EngineView } from '../engine/engine.ts'
 import type { LogManifest } from '../log/types.ts'
@@ -37,6 +38,8 @@ export function engineSpecOf(
     sources: { log, lake: lakeManifest(catalog) },
     views: versions(catalog)
       .filter(({ state }) => tickingStates.includes(state))
+      // One whose slices end before a trim would go on as if the events between had never been.
+      .filter(({ plan, sealed }) => trimmedBeyond(catalog, plan.streams, sealed) === undefined)
       .sort((a, b) => Number(b.state === 'live') - Number(a.state === 'live'))
       .map((row) => engineViewOf(catalog, row)),
     serving: serving(catalog),

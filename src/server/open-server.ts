@@ -8,9 +8,7 @@
 
 import { recordAudit } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
-import type { Catalog } from '../catalog/open-catalog.ts'
 import { recordStreams } from '../catalog/streams.ts'
-import { historyTrimmed, trimmedBeyond } from '../catalog/trims.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engine.ts'
@@ -20,7 +18,6 @@ import { type JobOptions, runJob } from '../engine/run-job.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import { RefoldError } from '../model/errors.ts'
 import { type SegmentPolicy, segmentPolicy } from '../run/kappa.ts'
-import { type LakeMergePolicy, lakeMergePolicy } from '../run/retention.ts'
 import type { Core } from '../serve/core.ts'
 import { createHttpServer, type HttpServer } from '../serve/http-server.ts'
 import { type Clock, systemClock } from '../std/clock.ts'
@@ -44,10 +41,8 @@ import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor, type SupervisorOptions } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
 import { HistoryKeeper } from './keep-history.ts'
-import { LakeMerging } from './lake/lake-merging.ts'
-import { LakeTrimming } from './lake/trimming.ts'
+import { LakeKeeping, type LakeOptions, refuseTrimmed } from './lake/lake-keeping.ts'
 import { LakeEvents } from './lake-events.ts'
-import { LakeMoving } from './lake-moving.ts'
 import { openProjectLog } from './open-project-log.ts'
 import { HistoryCleaning, historyDefaults } from './past/history-cleaning.ts'
 import { Journaling } from './past/journaling.ts'
@@ -60,7 +55,7 @@ import { SourcePins } from './source-pins.ts'
 import { streamMistakes } from './stream-changes.ts'
 import { ViewVersions } from './view-versions.ts'
 
-export interface ServerOptions {
+export interface ServerOptions extends LakeOptions {
   readonly clock?: Clock
   readonly logger?: Logger
   readonly files?: Files
@@ -77,10 +72,6 @@ export interface ServerOptions {
   readonly views?: 'adopt' | 'deployed'
   /** Overrides parts of the policy by which the log moves to the lake. */
   readonly segments?: Partial<SegmentPolicy>
-  /** Overrides parts of the policy by which small lake files are merged. */
-  readonly lakeMerge?: Partial<LakeMergePolicy>
-  /** How often the retention of streams, and what lake files could be merged, is looked at. Default a minute. */
-  readonly retentionCheckMs?: number
   /** How often old slices are looked at. Default a minute. */
   readonly historyCheckMs?: number
 }
@@ -100,8 +91,6 @@ export interface RunningServer {
 
 const KEEP_ALIVE_MS = 60_000
 const SEAL_CHECK_MS = 100
-const LAKE_CHECK_MS = 500
-const RETENTION_CHECK_MS = 60_000
 const JOURNAL_MS = 1_000
 const WARM_CHECK_MS = 1_000
 const HISTORY_CHECK_MS = 60_000
@@ -161,9 +150,7 @@ class Server implements RunningServer {
   readonly #supervisor: EngineSupervisor
   readonly #journaling: Journaling
   readonly #sealing: Sealing
-  readonly #lakeMoving: LakeMoving
-  readonly #trimming: LakeTrimming
-  readonly #lakeMerging: LakeMerging
+  readonly #lake: LakeKeeping
   readonly #checks: Checks
   readonly #versions: ViewVersions
   readonly #deployment: Deployment
@@ -221,10 +208,7 @@ class Server implements RunningServer {
     }
     this.#journaling = new Journaling(this.#context)
     this.#sealing = new Sealing(this.#context)
-    this.#lakeMoving = new LakeMoving(this.#context)
-    this.#trimming = new LakeTrimming(this.#context, this.#sealing)
-    const mergePolicy = { ...lakeMergePolicy, ...options.lakeMerge }
-    this.#lakeMerging = new LakeMerging(this.#context, this.#trimming, mergePolicy)
+    this.#lake = new LakeKeeping(this.#context, this.#sealing, options)
     this.#versions = new ViewVersions(this.#context)
     this.#history = new HistoryKeeper(this.#context)
     this.#deployment = new Deployment(this.#context, {
@@ -243,7 +227,7 @@ class Server implements RunningServer {
       deploys: this.deploys,
       differs: () => this.#deployment.differs,
       sealing: this.#sealing,
-      trimming: this.#trimming,
+      trimming: this.#lake.trimming,
       checks: this.#checks,
       meters: this.#meters,
     })
@@ -294,7 +278,7 @@ class Server implements RunningServer {
     const { log } = this.#context
     const adopts = this.#options.views !== 'deployed'
     await this.#history.load()
-    await this.#lakeMoving.dropLeftovers()
+    await this.#lake.moving.dropLeftovers()
     log.onDurable(() => this.#onDurable())
     if (adopts) {
       await this.deploys.supersede('the project was taken over at once')
@@ -312,11 +296,7 @@ class Server implements RunningServer {
     if (adopts) this.#background('adopt views', this.#versions.adopt(views))
     else this.#background('deploys', this.#deployment.goOn(kept))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
-    this.#every(LAKE_CHECK_MS, () => this.#lakeMoving.check())
-    this.#every(this.#options.retentionCheckMs ?? RETENTION_CHECK_MS, () => {
-      this.#trimming.check()
-      this.#lakeMerging.check()
-    })
+    this.#lake.begin((periodMs, task) => this.#every(periodMs, task))
     this.#every(JOURNAL_MS, () => this.#journaling.write())
     const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
     this.#every(this.#options.historyCheckMs ?? HISTORY_CHECK_MS, () => cleaning.check())
@@ -360,7 +340,7 @@ class Server implements RunningServer {
     const reached = () => (this.#supervisor.progress?.cut ?? -1) >= cut.commit
     await this.#supervisor.until(reached)
     await this.#sealing.sealNow(this.#supervisor.progress?.views ?? [])
-    await this.#lakeMoving.moveAll()
+    await this.#lake.moving.moveAll()
   }
 
   close(): Promise<void> {
@@ -378,9 +358,7 @@ class Server implements RunningServer {
     await this.http?.close()
     await this.#supervisor.close()
     await this.#context.past.stop()
-    await this.#lakeMoving.settled()
-    await this.#trimming.settled()
-    await this.#lakeMerging.settled()
+    await this.#lake.settled()
     await publications.run(async () => {})
     this.#journaling.write()
     await this.#journaling.close()
@@ -446,7 +424,7 @@ class Server implements RunningServer {
     options: JobOptions = {},
   ): Promise<Extract<JobResult, { kind: K }>> {
     const stop = this.#stopWork.signal
-    refuseTrimmed(this.#context.catalog, job)
+    refuseTrimmed(this.#context, job)
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
     // A replay may use every core that nobody else wants: workers stand behind all others in the scheduler's order.
     const threads = job.kind === 'fold' ? { threads: this.#project.engine.threads } : {}
@@ -483,13 +461,4 @@ class Server implements RunningServer {
       if (!this.#stopWork.signal.aborted) this.#context.logger.error(what, { reason: String(error) })
     })
   }
-}
-
-/** Whoever folds, and for whatever: a range whose events are gone would come out as if they had never been. */
-function refuseTrimmed(catalog: Catalog, job: Job): void {
-  if (job.kind !== 'fold') return
-  const { view, range } = job
-  const trim = trimmedBeyond(catalog, view.plan.streams, range.from)
-  const version = `version "${view.version.slice(0, 12)}" of view "${view.view}"`
-  if (trim !== undefined) throw historyTrimmed(`folding ${version} from cut ${range.from} on`, trim)
 }

@@ -9,11 +9,13 @@ import { openClient } from './client.ts'
 import type { Style } from './colours.ts'
 import { addExamples, addServerOptions, type ServerOptions, wholeNumber } from './command-options.ts'
 import { type ExactJson, parseExactJson, printExactJson } from './exact-json.ts'
+import { shortVersion } from './query.ts'
 import { cellText, type TableRow } from './table.ts'
 import type { Cli } from './terminal.ts'
 
 interface TailOptions extends ServerOptions {
   readonly from?: number
+  readonly held?: string
   readonly follow: boolean
 }
 
@@ -21,6 +23,8 @@ export interface ChangeLine {
   readonly from: number
   readonly to: number
   readonly version: string
+  /** Another version answers from here on: no event touched these rows. */
+  readonly cause?: { readonly kind: string; readonly from: string; readonly to: string | null }
   readonly op: 'insert' | 'update' | 'delete'
   readonly old?: TableRow
   readonly new?: TableRow
@@ -31,6 +35,7 @@ export function tailCommand(cli: Cli): Command {
     .description("follow a view's changes: + new rows, ~ changed rows, - rows that are gone")
     .argument('<view>', 'the view')
     .option('--from <cut>', 'begin after this cut; without it all rows come first', wholeNumber(0))
+    .option('--held <version>', 'with --from: the version of the last line, where it changed at that cut')
     .option('--no-follow', 'end at what there is now')
   addServerOptions(command)
     .option('--json', 'print each change as JSON, one object a line')
@@ -50,10 +55,15 @@ async function runTail(cli: Cli, view: string, options: TailOptions): Promise<vo
   const stop = new AbortController()
   const removeStop = cli.onStop(() => stop.abort())
   let lastCut: number | undefined
+  let lastVersion: string | undefined
   try {
     const lines = client.lines({
       path: `/v1/views/${encodeURIComponent(view)}/changes`,
-      query: { from: options.from?.toString(), follow: options.follow ? '1' : undefined },
+      query: {
+        from: options.from?.toString(),
+        version: options.held,
+        follow: options.follow ? '1' : undefined,
+      },
       signal: stop.signal,
     })
     for await (const line of lines) {
@@ -65,15 +75,29 @@ async function runTail(cli: Cli, view: string, options: TailOptions): Promise<vo
       if (change.to !== lastCut && terminal.dataIsTty) {
         await terminal.data(`${terminal.dataStyle.dim(`── cut ${change.to}`)}\n`)
       }
+      if (change.cause !== undefined && change.version !== lastVersion && terminal.dataIsTty) {
+        await terminal.data(`${terminal.dataStyle.dim(causeText(change))}\n`)
+      }
       lastCut = change.to
+      lastVersion = change.version
       await terminal.data(`${formatChange(change, terminal.dataStyle)}\n`)
     }
   } finally {
     removeStop()
     client.close()
     if (lastCut !== undefined)
-      terminal.talk(terminal.talkStyle.dim(`cut ${lastCut}; go on with --from ${lastCut}`))
+      terminal.talk(
+        terminal.talkStyle.dim(
+          `cut ${lastCut}; go on with --from ${lastCut} --held ${shortVersion(lastVersion ?? '')}`,
+        ),
+      )
   }
+}
+
+function causeText({ cause, version }: ChangeLine): string {
+  return cause?.to === null
+    ? '── the view was removed'
+    : `── version ${shortVersion(cause?.from ?? '')} → ${shortVersion(version)}`
 }
 
 export function formatChange(change: ChangeLine, style: Style): string {

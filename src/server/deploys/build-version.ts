@@ -9,6 +9,7 @@ import { basesOf, beginWithBase } from '../../catalog/bases.ts'
 import { lakeManifest } from '../../catalog/lake.ts'
 import { recordSkipped } from '../../catalog/skipped.ts'
 import { dropSlices } from '../../catalog/slices.ts'
+import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
 import {
   addVersion,
   type NewVersion,
@@ -19,7 +20,8 @@ import {
 import { replayRanges, sizeOf, streamHistory } from '../../deploy/stream-history.ts'
 import type { LogSources } from '../../engine/engine.ts'
 import type { JobOptions } from '../../engine/run-job.ts'
-import type { CommitRange, VersionId } from '../../model/cut.ts'
+import type { CommitRange, CommitSeq, VersionId } from '../../model/cut.ts'
+import { RefoldError } from '../../model/errors.ts'
 import { FOLD_EVENTS } from '../../run/kappa.ts'
 import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
@@ -102,6 +104,7 @@ export async function foldHistory(
     const row = readVersion(catalog, view, version)
     if (row === undefined) return
     const durable = context.log.state().cut.commit
+    checkHistory(context, row, row.sealed)
     const inLake = lakeManifest(catalog).through > row.sealed
     if (signal.aborted || (!inLake && history.bytesAfter(row.sealed) < BULK_BYTES)) return
     await pins.with(async (sources) => {
@@ -115,6 +118,21 @@ export async function foldHistory(
       }
     })
   }
+}
+
+/** Throws HISTORY_TRIMMED: what is gone would come out as if it had never been. */
+export function checkHistory(
+  { catalog }: ServerContext,
+  { view, version, plan }: Pick<NewVersion, 'view' | 'version' | 'plan'>,
+  from: CommitSeq,
+): void {
+  const trim = trimmedBeyond(catalog, plan.streams, from)
+  if (trim === undefined) return
+  const { message, details } = historyTrimmed(`version "${version.slice(0, 12)}" of view "${view}"`, trim)
+  throw new RefoldError('HISTORY_TRIMMED', message, {
+    hint: 'Deploy with `--from trimmed` to begin where the log begins.',
+    ...(details === undefined ? {} : { details }),
+  })
 }
 
 async function foldRange(
@@ -167,9 +185,4 @@ async function foldRange(
   })
   context.crash('build.published')
   return result.events
-}
-
-/** Whether a version's slices reach what ticks can do from there. */
-export function sealedOf(context: ServerContext, view: string, version: VersionId): number {
-  return sealedCut(context.catalog, view, version) ?? 0
 }

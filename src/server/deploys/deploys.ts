@@ -18,7 +18,7 @@ import type {
 import { RefoldError } from '../../model/errors.ts'
 import type { JsonValue } from '../../model/schema.ts'
 import { checkedViews } from '../checked-project.ts'
-import { recordVersion } from './build-version.ts'
+import { checkHistory, recordVersion } from './build-version.ts'
 import { authorDetails, type RollbackOrder, rollBack } from './cut-over.ts'
 import type { DeployParts } from './deploy-parts.ts'
 import {
@@ -101,7 +101,11 @@ export class Deploys {
       const versions: NewVersion[] = []
       for (const version of wanted) {
         if (!views.some(({ view, to }) => view === version.view && to === version.version)) continue
-        versions.push({ ...version, start: await startCut(context, options.from, version) })
+        const start = await startCut(context, options.from, version)
+        const known = readVersion(context.catalog, version.view, version.version)
+        const reaches = known === undefined || known.state === 'failed' ? start : known.sealed
+        checkHistory(context, version, Math.max(start, reaches))
+        versions.push({ ...version, start })
       }
       this.#refuseSecond(true)
       const id = this.#record({ project, options, author }, plan, views, versions)

@@ -1,4 +1,4 @@
-/** Estimates by hand. */
+/** What a build is said to cost: events, bytes, time and rates, with figures worked out by hand. */
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -100,22 +100,28 @@ function fieldReasons(
   next: readonly IdentityField[],
 ): readonly Reason[] {
   const texts: string[] = []
+  const gone = new Set(old.map(([name]) => name))
   for (const [name, type, more] of next) {
     const field = `field "${name}" of stream "${stream}"`
-    const before = old.find((candidate) => candidate[0] === name)
+    const same = old.find((candidate) => candidate[0] === name)
+    const before = same ?? old.find((candidate) => formerNames(more).includes(candidate[0]))
     if (before === undefined) texts.push(`it now reads ${field}`)
     else {
+      gone.delete(before[0])
+      if (same === undefined) texts.push(`${field} was called "${before[0]}" before`)
       if (before[1] !== type) texts.push(`the type of ${field} changed from ${before[1]} to ${type}`)
-      if (JSON.stringify(before[2]) !== JSON.stringify(more))
+      if (same !== undefined && JSON.stringify(before[2]) !== JSON.stringify(more))
         texts.push(...moreReasons(field, before[2], more))
     }
   }
-  for (const [name] of old) {
-    if (!next.some((field) => field[0] === name))
-      texts.push(`it no longer reads field "${name}" of stream "${stream}"`)
-  }
+  for (const name of gone) texts.push(`it no longer reads field "${name}" of stream "${stream}"`)
   if (texts.length === 0) texts.push(`the order of the fields of stream "${stream}" changed`)
   return texts.map((text) => ({ what: 'schema', text }))
+}
+
+function formerNames(more: JsonValue): readonly JsonValue[] {
+  const { aliases } = more as Readonly<Record<string, JsonValue | undefined>>
+  return Array.isArray(aliases) ? aliases : []
 }
 
 function moreReasons(field: string, before: JsonValue, after: JsonValue): readonly string[] {

@@ -24,6 +24,8 @@ import { newestDefinitions } from './deployed-project.ts'
 
 /** Input is measured over the commits of the last minutes. */
 const RATE_WINDOW_MS = 10 * 60_000
+/** A burst says little about what arrives all day. */
+const RATE_SECONDS_MIN = 10
 const BUILDS_KEPT_IN_MIND = 10
 
 /** Throws ProjectMistakes when the project cannot run on this data folder. */
@@ -117,7 +119,7 @@ function inputRate({ history, log, clock }: ServerContext, stream: string): numb
   const before = history.since(nowMs - RATE_WINDOW_MS)
   if (before === undefined) return 0
   const now = log.state().counts[stream]?.accepted ?? 0
-  const seconds = Math.max(1, (nowMs - before.timeMs) / 1000)
+  const seconds = Math.max(RATE_SECONDS_MIN, (nowMs - before.timeMs) / 1000)
   return Math.max(0, now - (before.counts[stream]?.accepted ?? now)) / seconds
 }
 

@@ -12,7 +12,7 @@ import { loadProject } from '../src/define/load.ts'
 import type { ProjectDef } from '../src/define/types.ts'
 import type { RefoldError } from '../src/model/errors.ts'
 import { ProjectMistakes } from '../src/server/checked-project.ts'
-import { openServer, type RunningServer } from '../src/server/open-server.ts'
+import { openServer, type RunningServer, type ServerOptions } from '../src/server/open-server.ts'
 import { ScratchDuckDb } from './support/scratch-duckdb.ts'
 
 let folder: string
@@ -39,9 +39,9 @@ export default project({ streams: [orders], views: [${views}], server: { port: 0
   return loaded.project
 }
 
-async function start(project: ProjectDef): Promise<void> {
+async function start(project: ProjectDef, options: ServerOptions = {}): Promise<void> {
   await server?.close()
-  server = await openServer(project)
+  server = await openServer(project, options)
 }
 
 interface Answer {
@@ -359,4 +359,38 @@ test('a view keeps its version where a change of the stream cannot change its ro
     { order_id: '2', who: 'ann', n: 2, more: 'm' },
     { order_id: '1', who: 'bob', n: 4, more: 'x' },
   ])
+})
+
+test('a version from before a change reads on as it was made, and stops rather than round', async () => {
+  const views = `view('per_who', { sql: 'SELECT who, sum(n) AS n, max(mood) AS mood FROM orders GROUP BY who' }),
+    view('count_all', { sql: 'SELECT count(*) AS n FROM orders' })`
+  await start(
+    await load("id: z.string(), who: z.string(), n: int64(), mood: z.string().default('old')", '', views),
+  )
+  await send(['{"id":"1","who":"ann","n":1}'])
+  const next = await load(
+    "id: z.string(), customer: z.string(), n: decimal(24, 2), mood: z.string().default('new')",
+    "aliases: { customer: 'who' }",
+    views.replaceAll('who,', 'customer,').replace('BY who', 'BY customer'),
+  )
+  await start(next, { views: 'deployed' })
+  const cut = await send(['{"id":"2","customer":"ann","n":"2"}', '{"id":"3","who":"bob","n":"3.00"}'])
+  const rows = [
+    { who: 'ann', n: '3', mood: 'old' },
+    { who: 'bob', n: '3', mood: 'old' },
+  ]
+  const read = async (after: number) => {
+    const order = [{ column: 'who', descending: false }]
+    return await server!.core.readView({ view: 'per_who', where: {}, order, limit: 10 }, { after })
+  }
+  assert.equal((await read(cut)).json.replace(/"n":(\d+)/g, '"n":"$1"'), JSON.stringify(rows))
+  // with all of it moved to the lake, and folded again from there by another engine
+  await server!.flush()
+  await start(next, { views: 'deployed' })
+  assert.equal((await read(cut)).json.replace(/"n":(\d+)/g, '"n":"$1"'), JSON.stringify(rows))
+  const late = await send(['{"id":"4","customer":"ann","n":"0.25"}'])
+  assert.deepEqual(await rowsOf('SELECT * FROM count_all', late), [{ n: 4 }])
+  const stalled = await server!.core.readView({ view: 'per_who', where: {}, order: [], limit: 10 }, {})
+  assert.equal(stalled.cut, cut)
+  assert.match(stalled.stalled['per_who']?.message ?? '', /field "n" has a value that is no BIGINT/)
 })

@@ -345,3 +345,45 @@ function json(decoded: ReturnType<ReturnType<typeof compileDecoder>['decode']>):
 function code(decoded: ReturnType<ReturnType<typeof compileDecoder>['decode']>): string {
   return decoded.ok ? `accepted as ${decoded.json}` : decoded.code
 }
+
+test('a field that comes under a former name is stored under its own, on both ways', () => {
+  const inner: FieldType = {
+    kind: 'object',
+    fields: [field('x', long, { aliases: ['y', 'z'], optional: true })],
+  }
+  const stream = streamOf(
+    [
+      field('id', { kind: 'string' }, { aliases: ['old_id'] }),
+      field('n', long, { aliases: ['toString', 'count'], optional: true, nullable: true }),
+      field('o', inner, { optional: true }),
+      field('l', { kind: 'array', element: inner, elementNullable: false }, { optional: true }),
+    ],
+    { id: 'id', key: 'id' },
+  )
+  const cases: readonly (readonly [string, string])[] = [
+    ['{"id":"a","n":1}', '{"id":"a","n":1}'],
+    ['{"old_id":"a","count":1}', '{"id":"a","n":1}'],
+    ['{"count":1,"old_id":"a"}', '{"id":"a","n":1}'],
+    ['{"old_\\u0069d":"a"}', '{"id":"a"}'],
+    ['{"id":"a","toString":9007199254740993}', '{"id":"a","n":9007199254740993}'],
+    ['{"id":"a","n":null,"count":null}', '{"id":"a","n":null}'],
+    ['{"id":"a","old_id":"a","n":2,"count":2.0}', '{"id":"a","n":2}'],
+    ['{"id":"a","o":{"z":1}}', '{"id":"a","o":{"x":1}}'],
+    ['{"id":"a","l":[{"x":1},{"y":2},{}]}', '{"id":"a","l":[{"x":1},{"x":2},{}]}'],
+    ['{"id":"a","id":"b"}', '{"id":"b"}'],
+    ['{"old_id":"a","id":"b"}', 'EVENT_FIELD_TWICE /id'],
+    ['{"id":"a","n":1,"count":2}', 'EVENT_FIELD_TWICE /n'],
+    ['{"id":"a","n":1,"count":null}', 'EVENT_FIELD_TWICE /n'],
+    ['{"id":"a","o":{"y":1,"z":2}}', 'EVENT_FIELD_TWICE /o/x'],
+    ['{"old_id":1}', 'EVENT_FIELD_TYPE /id'],
+    ['{"n":1}', 'EVENT_FIELD_MISSING /id'],
+  ]
+  for (const fast of [true, false]) {
+    const decoder = compileDecoder(stream, { depth: 64 }, { fast })
+    for (const [text, expected] of cases) {
+      const decoded = decoder.decode(text)
+      assert.equal(decoded.ok ? decoded.json : `${decoded.code} ${decoded.place}`, expected, text)
+      if (decoded.ok) assert.deepEqual([decoded.id, decoded.key], [decoded.id, decoded.id])
+    }
+  }
+})

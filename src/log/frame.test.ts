@@ -32,4 +32,6 @@ test('the id is the string, or the source text of what is no string', () => {
   assert.equal(eventId('{"id":9007199254740993,"z":{"id":2}}', 'id'), '9007199254740993')
   assert.equal(eventId('{"id":null}', 'id'), undefined)
   assert.equal(eventId('{}', 'id'), undefined)
+  assert.equal(eventId('{"old":"a"}', 'id', 'old'), 'a')
+  assert.equal(eventId('{"old":1,"id":2}', 'id', 'old'), '2')
 })

@@ -5,7 +5,7 @@
 import { Argument, Command } from 'commander'
 import { RefoldError } from '../model/errors.ts'
 import type { LakeCheckAnswer, TrimAnswer } from '../serve/core-lake.ts'
-import { type Client, openClient } from './client.ts'
+import { type Client, type ClientRequest, openClient } from './client.ts'
 import { addExamples, addServerOptions, type ServerOptions, wholeNumber } from './command-options.ts'
 import { exitCodes } from './exit-codes.ts'
 import { formatTable, type TableRow } from './table.ts'
@@ -125,7 +125,7 @@ async function runList(
 
 async function runCheck(cli: Cli, client: Client, options: LakeOptions): Promise<void> {
   const { terminal } = cli
-  const text = await client.text({ method: 'POST', path: '/v1/lake/check' })
+  const text = await longAnswer(client, { method: 'POST', path: '/v1/lake/check' })
   const { faults, files, rows, bytes } = JSON.parse(text) as LakeCheckAnswer
   if (faults.length > 0) cli.exitCode = exitCodes.damaged.code
   if (options.json === true) return await terminal.data(`${text.trimEnd()}\n`)
@@ -137,7 +137,7 @@ async function runCheck(cli: Cli, client: Client, options: LakeOptions): Promise
 async function runTrim(cli: Cli, client: Client, stream: string, options: LakeOptions): Promise<void> {
   const { terminal } = cli
   const { before, to, promote = false, dryRun = false } = options
-  const text = await client.text({
+  const text = await longAnswer(client, {
     method: 'POST',
     path: '/v1/lake/trim',
     headers: { 'content-type': 'application/json' },
@@ -159,4 +159,11 @@ async function runTrim(cli: Cli, client: Client, stream: string, options: LakeOp
     terminal.talk(`no whole file of stream "${stream}" lies before that: nothing to trim`)
   else if (answer.done) terminal.talk(`trimmed: ${what}; stream "${stream}" begins after cut ${answer.cut}`)
   else terminal.talk(`would trim ${what}; stream "${stream}" would begin after cut ${answer.cut}`)
+}
+
+/** Reading a lake, or folding for a base, may take longer than a silent server is waited for elsewhere. */
+async function longAnswer(client: Client, request: ClientRequest): Promise<string> {
+  const lines: string[] = []
+  for await (const line of client.lines(request)) lines.push(line)
+  return lines.join('\n')
 }

@@ -3,10 +3,11 @@
  * the running child. Nothing of Refold is imported: it is used from outside, as people use it.
  */
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
+import type { Readable } from 'node:stream'
 import { root } from './steps.ts'
 
 export interface RefoldProcess {
@@ -19,34 +20,78 @@ export interface RefoldProcess {
   readonly ended: Promise<string>
 }
 
-/**
- * Runs `refold start` on a project folder; does not wait until it answers. REFOLD_MAIN names another entry than the
- * source's, such as `dist/cli/main.js` after a build.
- */
+/** Runs `refold start` on a project folder; does not wait until it answers. */
 export function startRefold(folder: string, port: number, data?: string): RefoldProcess {
-  const main = path.resolve(root, process.env['REFOLD_MAIN'] ?? 'src/cli/main.ts')
   const args = ['start', '--project', folder, '--port', String(port)]
   if (data !== undefined) args.push('--data', data)
-  const child = spawn(process.execPath, [main, ...args], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: '' },
-  })
-  // Whatever ends this process, Ctrl-C included, takes the server along.
-  const orphan = () => child.kill('SIGKILL')
-  process.once('exit', orphan)
-  child.once('exit', () => process.off('exit', orphan))
+  const child = spawnRefold(folder, args, {})
   let output = ''
   const keep = (chunk: Buffer) => {
     output = (output + chunk.toString('utf8')).slice(-20_000)
   }
-  child.stdout?.on('data', keep)
-  child.stderr?.on('data', keep)
+  child.stdout.on('data', keep)
+  child.stderr.on('data', keep)
   const ended = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? String(code)))
     child.once('error', (error) => resolve(error.message))
   })
   return { child, port, url: `http://127.0.0.1:${port}`, output: () => output, ended }
+}
+
+/**
+ * The command itself, in a project's folder. REFOLD_MAIN names another entry than the source's, such as
+ * `dist/cli/main.js` after a build.
+ */
+function spawnRefold(
+  folder: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): ChildProcessByStdio<null, Readable, Readable> {
+  const main = path.resolve(root, process.env['REFOLD_MAIN'] ?? 'src/cli/main.ts')
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NODE_OPTIONS: '', ...env },
+  })
+  // Whatever ends this process, Ctrl-C included, takes the child along.
+  const orphan = () => child.kill('SIGKILL')
+  process.once('exit', orphan)
+  child.once('exit', () => process.off('exit', orphan))
+  return child
+}
+
+export interface CommandEnd {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs one command to its end against the server at `url`; `line` gets each line of its stdout as it comes. */
+export async function runRefold(
+  folder: string,
+  url: string,
+  args: readonly string[],
+  line?: (text: string) => void,
+): Promise<CommandEnd> {
+  const child = spawnRefold(folder, args, { REFOLD_URL: url })
+  let stdout = ''
+  let stderr = ''
+  let seen = 0
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    stdout += chunk
+    for (let end = stdout.indexOf('\n', seen); end >= 0; end = stdout.indexOf('\n', seen)) {
+      line?.(stdout.slice(seen, end))
+      seen = end + 1
+    }
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    stderr += chunk
+  })
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('close', resolve)
+    child.once('error', reject)
+  })
+  return { code, stdout, stderr }
 }
 
 /** Resolves once a real query is answered; throws with the server's own words when it ends before, or never answers. */

@@ -68,6 +68,17 @@ export class DemoServer {
     return body
   }
 
+  async post(path: string, content: unknown): Promise<string> {
+    const response = await fetch(`${this.url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(content),
+    })
+    const body = await response.text()
+    if (!response.ok) throw new Error(`POST ${path}: ${response.status} ${body.slice(0, 400)}`)
+    return body
+  }
+
   /** Kills the live engine; the server keeps running and starts another. */
   killEngine(): void {
     const engine = descendantsOf(this.#process?.child.pid ?? 0).find((pid) =>
@@ -96,14 +107,7 @@ export class DemoServer {
   }
 
   async #sql(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    const response = await fetch(`${this.url}/v1/sql`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ sql }),
-    })
-    const body = await response.text()
-    if (!response.ok) throw new Error(`POST /v1/sql: ${response.status} ${body.slice(0, 400)}`)
-    return (JSON.parse(body) as ViewAnswer).rows
+    return (JSON.parse(await this.post('/v1/sql', { sql })) as ViewAnswer).rows
   }
 
   /** A view's answer for the picture; undefined while the server is away. */

@@ -38,6 +38,25 @@ export async function sendAll(
   )
 }
 
+/** Sends so many events a second, one request after the other, until `over` or the source is at its end. */
+export async function sendSteadily(
+  url: () => string,
+  source: Iterator<Batch>,
+  perSecond: number,
+  counts: SenderCounts,
+  over: () => boolean,
+): Promise<void> {
+  let dueMs = performance.now()
+  while (!over()) {
+    const next = source.next()
+    if (next.done === true) return
+    await sendUntilAcknowledged(url, next.value, counts)
+    // A request that took long is no reason to send the next ones in a burst.
+    dueMs = Math.max(dueMs, performance.now() - 1000) + (next.value.events / perSecond) * 1000
+    await new Promise((resolve) => setTimeout(resolve, Math.max(0, dueMs - performance.now())))
+  }
+}
+
 interface IngestAnswer {
   readonly accepted: number
   readonly duplicates: number

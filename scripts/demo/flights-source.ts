@@ -1,7 +1,8 @@
 /**
  * The flights as request bodies, in an order that real life could have: by time, but some bodies arrive a little
  * late, some twice, and some have their lines the wrong way round. All of it is decided by a fixed seed, so that
- * every run sends the same. State: the position in the scratch file that DuckDB wrote from the Parquet file.
+ * every run sends the same. Most flights are sent in the first act, the rest in the second. State: the position in the
+ * scratch file that DuckDB wrote from the Parquet file.
  */
 
 import { closeSync, openSync, readSync } from 'node:fs'
@@ -11,9 +12,28 @@ import { root } from '../steps.ts'
 
 export const flightsParquet = path.join(root, 'node_modules/vega-datasets/data/flights-3m.parquet')
 
-/** The Parquet file's rows with the names of the stream's schema; the row's number makes a stable id. */
-export const flightsSql = `SELECT 'F' || file_row_number AS flight, date AS departed_at, origin, destination,
-  delay::INTEGER AS delay, distance::INTEGER AS distance FROM read_parquet('${flightsParquet}', file_row_number = true)`
+export const flightsTotal = 3_000_000
+/** Flights from here on come in the second act, and with them a few of an earlier day, which are very late by then. */
+const secondActFrom = 2_820_000
+const lateFrom = 1_400_000
+const lateTo = 1_405_000
+export const firstActFlights = secondActFrom - (lateTo - lateFrom)
+
+const conditions = {
+  all: 'true',
+  first: `file_row_number < ${secondActFrom} AND NOT (file_row_number >= ${lateFrom} AND file_row_number < ${lateTo})`,
+  second: `file_row_number >= ${secondActFrom} OR (file_row_number >= ${lateFrom} AND file_row_number < ${lateTo})`,
+}
+
+/**
+ * The Parquet file's rows with the names of the stream's schema, those of one act or all; the row's number makes a
+ * stable id.
+ */
+export function flightsSql(act: keyof typeof conditions): string {
+  return `SELECT 'F' || file_row_number AS flight, date AS departed_at, origin, destination,
+    delay::INTEGER AS delay, distance::INTEGER AS distance
+    FROM read_parquet('${flightsParquet}', file_row_number = true) WHERE ${conditions[act]}`
+}
 
 export interface Batch {
   readonly body: Buffer
@@ -21,11 +41,16 @@ export interface Batch {
   readonly kind: 'in order' | 'late' | 'again' | 'reversed'
 }
 
-export async function writeFlights(file: string): Promise<void> {
+export async function writeFlights(files: {
+  readonly first: string
+  readonly second: string
+}): Promise<void> {
   const instance = await DuckDBInstance.create(':memory:')
   const connection = await instance.connect()
-  await connection.run(`COPY (SELECT * REPLACE (strftime(departed_at, '%Y-%m-%dT%H:%M:%SZ') AS departed_at)
-    FROM (${flightsSql})) TO '${file}' (FORMAT json)`)
+  for (const act of ['first', 'second'] as const) {
+    await connection.run(`COPY (SELECT * REPLACE (strftime(departed_at, '%Y-%m-%dT%H:%M:%SZ') AS departed_at)
+      FROM (${flightsSql(act)})) TO '${files[act]}' (FORMAT json)`)
+  }
   connection.closeSync()
   instance.closeSync()
 }

@@ -4,18 +4,11 @@
  * and when the last plain line was written.
  */
 
-export interface Scene {
-  readonly seconds: number
-  readonly sent: number
-  /** Share of the flights that are in, from 0 to 1. */
-  readonly done: number
-  readonly perSecond: number
-  readonly cut: number
-  readonly viewCut: number
-  readonly lagMs: number
-  readonly slices: string
-  readonly title: string
-  readonly rows: readonly Readonly<Record<string, unknown>>[]
+export interface Frame {
+  /** For a log file, in one line. */
+  readonly plain: string
+  /** For a terminal. */
+  readonly lines: readonly string[]
 }
 
 export class Picture {
@@ -29,10 +22,10 @@ export class Picture {
     this.#live = out.isTTY === true && process.env['TERM'] !== 'dumb'
   }
 
-  show(scene: Scene): void {
+  show(frame: Frame): void {
     if (this.#live) {
       this.#erase()
-      const lines = [...sceneLines(scene)].map((line) => line.slice(0, (this.#out.columns ?? 100) - 1))
+      const lines = frame.lines.map((line) => line.slice(0, (this.#out.columns ?? 100) - 1))
       this.#out.write(`${lines.join('\n')}\n`)
       this.#drawn = lines.length
       return
@@ -40,7 +33,7 @@ export class Picture {
     const nowMs = performance.now()
     if (nowMs - this.#lastPlainMs < 2000) return
     this.#lastPlainMs = nowMs
-    this.#out.write(`${summary(scene)}\n`)
+    this.#out.write(`${frame.plain}\n`)
   }
 
   /** A line that stays. */
@@ -55,24 +48,24 @@ export class Picture {
   }
 }
 
-function summary(scene: Scene): string {
-  const rate = Math.round(scene.perSecond).toLocaleString('en-US')
-  return `${scene.seconds.toFixed(0).padStart(3)} s  ${scene.sent.toLocaleString('en-US')} events, ${rate}/s, cut ${scene.cut}, views at ${scene.viewCut}, lag ${Math.round(scene.lagMs)} ms, ${scene.slices}`
+/** A bar for a share from 0 to 1. */
+export function bar(done: number): string {
+  const width = 40
+  const filled = Math.min(width, Math.round(done * width))
+  return `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${(done * 100).toFixed(0)} %`
 }
 
-function* sceneLines(scene: Scene): Iterable<string> {
-  const width = 40
-  const filled = Math.min(width, Math.round(scene.done * width))
-  yield ''
-  yield `  [${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ${(scene.done * 100).toFixed(0)} %`
-  yield `  ${summary(scene)}`
-  yield ''
-  yield `  ${scene.title}`
-  for (const row of scene.rows) {
-    const cells = Object.values(row).map((value) =>
-      typeof value === 'number' && !Number.isInteger(value) ? value.toFixed(2) : String(value),
-    )
-    yield `    ${cells.map((cell) => cell.padEnd(10)).join(' ')}`
-  }
-  yield ''
+/** Rows below each other, their columns of equal width. */
+export function table(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+}
+
+export function indented(text: string): string {
+  return text.trimEnd().replace(/^(?=.)/gm, '    ')
 }

@@ -142,5 +142,7 @@ function rawObject({ fields }: ObjectType): ObjectType {
   const raw = fields.flatMap((field: ReadField) =>
     namesOf(field).map((name) => ({ ...field, name, type: rawOf(field.wider ?? field.type) })),
   )
-  return { kind: 'object', fields: raw }
+  // A field that is asked for under two of its names is decoded once.
+  const once = raw.filter(({ name }, index) => raw.findIndex((other) => other.name === name) === index)
+  return { kind: 'object', fields: once }
 }

@@ -276,11 +276,16 @@ function selectList(columns: readonly string[]): string {
 function selectFields(stream: StreamDef, fields: readonly string[] | 'all'): readonly Field[] {
   if (fields === 'all') return stream.schema.fields
   return fields.map((name) =>
-    must(
-      stream.schema.fields.find((field) => field.name === name),
-      `stream "${stream.name}" has the field "${name}"`,
-    ),
+    must(fieldNamed(stream, name), `stream "${stream.name}" has the field "${name}"`),
   )
+}
+
+/** By the name that a field has or had; it is given under the name that was asked for. */
+function fieldNamed({ schema }: StreamDef, name: string): Field | undefined {
+  const own = schema.fields.find((field) => field.name === name)
+  if (own !== undefined) return own
+  const former = schema.fields.find((field) => field.aliases?.includes(name))
+  return former && { ...former, name, aliases: namesOf(former).filter((other) => other !== name) }
 }
 
 function filterConditions(

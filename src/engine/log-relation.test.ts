@@ -246,19 +246,19 @@ test('wherever the lake hands over to the hot log, a range has the same events',
 })
 
 test('a field may be asked for under a former name, and under two of its names at once', async () => {
-  const stream = streamOf([field('now', { kind: 'integer', bits: 64 }, { aliases: ['then', 'once'] })])
+  const stream = streamOf([field('now', { kind: 'integer', bits: 64 }, { aliases: ['before', 'once'] })])
   const dir = await newFolder()
-  const log = await writeLogFixture(dir, [commitOf('{"now":1}', '{"then":2}', '{"once":3}')], 2)
+  const log = await writeLogFixture(dir, [commitOf('{"now":1}', '{"before":2}', '{"once":3}')], 2)
   const paths = log.segments.map(({ path }) => path)
   const files = await sealed(stream, log, 0, 1, dir)
   for (const relation of [
     (fields: readonly string[]) => hotRelation(stream, fields, paths),
     (fields: readonly string[]) => lakeRelation(stream, fields, files),
   ]) {
-    assert.deepEqual(await rowsOf(`SELECT * FROM (${relation(['then'])}) ORDER BY ALL`), [
-      { then: 1n },
-      { then: 2n },
-      { then: 3n },
+    assert.deepEqual(await rowsOf(`SELECT * FROM (${relation(['before'])}) ORDER BY ALL`), [
+      { before: 1n },
+      { before: 2n },
+      { before: 3n },
     ])
     assert.deepEqual(
       await rowsOf(`SELECT sum("once") AS a, sum("now") AS b FROM (${relation(['once', 'now'])})`),

@@ -41,10 +41,29 @@ test('a new stream with its view, and a wider schema, come with the deploy; a st
   assert.equal(shop.server.core.stream('visits'), undefined)
   await assert.rejects(shop.rows('visited'), { code: 'VIEW_UNKNOWN' })
   await shop.close()
-  await shop.open(after)
+  // The file on the server is older than what is deployed: streams stay.
+  await shop.open(before)
+  assert.deepEqual(await shop.rows('noted', { after: cut }), [{ n: 0, all_of_them: 15 }])
   await shop.server.deploys.rollback({ reason: 'needed', author: { who: 'tester' } })
   assert.deepEqual(await shop.rows('visited', { after: cut }), [{ n: 0 }])
   assert.ok(shop.server.core.stream('visits') !== undefined)
+})
+
+test('a setting that makes no new version is taken over, and the second plan is empty', async () => {
+  const strict = shopView('strict', 'SELECT sum(CAST("user" AS INTEGER)) AS s, count(*) AS n FROM sales')
+  await shop.open(shop.project({ views: [totals, strict] }))
+  await shop.send(3)
+  await eventually(async () => {
+    const { views } = (await shop.status()) as unknown as { views: { name: string; state: string }[] }
+    return views.some(({ name, state }) => name === 'strict' && state === 'stalled')
+  })
+  const version = await shop.version('totals')
+  const skipping = shop.project({ views: [totals, { ...strict, onError: 'skip' }] })
+  const info = await shop.deploy(skipping)
+  assert.deepEqual([info.state, info.views.length, info.plan.views[0]?.change], ['live', 0, 'changed'])
+  await eventually(async () => JSON.stringify(await shop.rows('strict')) === '[{"s":null,"n":0}]')
+  assert.equal((await shop.deploy(skipping)).plan.empty, true)
+  assert.equal(await shop.version('totals'), version)
 })
 
 test('live views that stay behind take the deploy back', async () => {

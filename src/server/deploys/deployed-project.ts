@@ -38,14 +38,19 @@ export function newestDefinitions(catalog: Catalog): ProjectDef | undefined {
     .at(-1)
 }
 
-/** Streams for the start: the file's where old events fit them, the recorded ones else and where a version reads them. */
+/** Streams for the start: the file's where old events fit them, and as recorded those that are deployed or read beside. */
 function startStreams(file: ProjectDef, catalog: Catalog): readonly StreamDef[] {
   const recorded = latestStreams(catalog)
   const fits = (after: StreamDef): boolean => streamRefusals(catalog, after).length === 0
   const own = file.streams.map((stream) =>
     fits(stream) ? stream : (recorded.find(({ name }) => name === stream.name) ?? stream),
   )
-  return [...own, ...readStreams(catalog, own)]
+  // A stream goes by a deploy alone: a file that lacks it may be older than what is deployed.
+  const deployed = (newestDefinitions(catalog)?.streams ?? []).flatMap(({ name }) =>
+    own.some((stream) => stream.name === name) ? [] : recorded.filter((stream) => stream.name === name),
+  )
+  const all = [...own, ...deployed]
+  return [...all, ...readStreams(catalog, all)]
 }
 
 /** Recorded streams that are not among these, but that a version reads which ticks. */

@@ -13,6 +13,7 @@ import type {
   DeployAuthor,
   DeployInfo,
   DeployOptions,
+  DeployPlan,
   DeployState,
 } from '../../deploy/types.ts'
 import { RefoldError } from '../../model/errors.ts'
@@ -108,8 +109,11 @@ export class Deploys {
         versions.push({ ...version, start })
       }
       this.#refuseSecond(true)
-      const id = this.#record({ project, options, author }, plan, views, versions)
+      const set = settingsOnly(plan, wanted)
+      const id = this.#record({ project, options, author }, plan, views, [...versions, ...set])
       context.crash('deploy.recorded')
+      // An engine is told such a setting when it starts.
+      if (set.length > 0) await context.supervisor.restart('settings of a view changed')
       const deploy = deployOf(context.catalog, id)
       this.#start(deploy)
       return this.#info(deploy)
@@ -390,4 +394,11 @@ export class Deploys {
       this.#run?.id === deploy.id ? this.#run.progress() : new Map()
     return deployInfo(this.#parts.context.catalog, deploy, progress)
   }
+}
+
+/** Versions that stay as they are, with a setting that changes none of their rows. */
+function settingsOnly({ views }: DeployPlan, wanted: readonly NewVersion[]): readonly NewVersion[] {
+  const stays = (version: NewVersion) =>
+    views.some(({ view, from, to }) => view === version.view && from === to && to === version.version)
+  return wanted.filter(stays)
 }

@@ -44,7 +44,7 @@ test('a grouped view: parts, fields, lookup columns', async () => {
   assert.match(stage!.parts[0]!.mergeSql, /sum\("a0"\)/)
   assert.deepEqual(
     stage!.parts.map(({ bytesPerRow }) => bytesPerRow),
-    [24 + 8, 24 + 24 + 8],
+    [24 + 8 + 8, 24 + 24 + 8],
   )
   assert.deepEqual(explanation.finish.lookupColumns, ['user_id'])
   assert.deepEqual(explanation.exact, ['user_id', 'c', 'kinds'])

@@ -111,7 +111,8 @@ async function materialiseShared(
   for (const { stream, fields, views: readers, folds } of reads.values()) {
     if (folds < 2) continue
     const table = `tick_${tables++}`
-    const relation = source.relation(stream, [...fields], { system: false, skipped: [] })
+    const positions = readers.some((view) => readsPositions(view))
+    const relation = source.relation(stream, [...fields], { system: false, positions, skipped: [] })
     await run(context.connection, `CREATE OR REPLACE TEMP TABLE ${table} AS ${relation}`)
     for (const view of readers) shared.set(view, `SELECT * FROM temp.${table}`)
   }
@@ -132,7 +133,12 @@ function relationFor(
   skipped: readonly EventPosition[],
 ): string {
   const stage = soleStage(view.spec.plan)
-  return source.relation(streamOf(context, view), stage.source.fields, { system: false, skipped })
+  const options = { system: false, positions: readsPositions(view), skipped }
+  return source.relation(streamOf(context, view), stage.source.fields, options)
+}
+
+function readsPositions(view: LiveView): boolean {
+  return soleStage(view.spec.plan).source.positions === true
 }
 
 function skippedIn(view: LiveView, source: TickSource): EventPosition[] {
@@ -220,7 +226,8 @@ async function positions(
   source: TickSource,
 ): Promise<StallInfo['position'][]> {
   const stream = streamOf(context, view)
-  const relation = source.relation(stream, [], { system: true, skipped: skippedIn(view, source) })
+  const options = { system: true, positions: false, skipped: skippedIn(view, source) }
+  const relation = source.relation(stream, [], options)
   const rows = await queryRows(
     context.connection,
     `SELECT _commit, _index, _partition, _offset FROM (${relation}) ORDER BY _commit, _index`,
@@ -244,6 +251,7 @@ async function foldsUpTo(
   const stage = soleStage(view.spec.plan)
   const relation = source.relation(streamOf(context, view), stage.source.fields, {
     system: true,
+    positions: readsPositions(view),
     skipped: skippedIn(view, source),
   })
   const events = `SELECT * EXCLUDE (_commit, _index, _partition, _offset, _ingested_at) FROM (${relation})

@@ -126,7 +126,7 @@ function eventsOf(
     stage.source.fields,
     range,
     { lake, hotFiles },
-    { ...options, skipped, ingestTime },
+    { ...options, skipped, ingestTime, positions: stage.source.positions === true },
   )
 }
 

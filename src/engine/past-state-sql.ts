@@ -6,7 +6,7 @@
  * order total; where the border between slices and folded events stands changes nothing.
  */
 
-import { logRelation } from '../lake/relation.ts'
+import { logRelation, positionNames } from '../lake/relation.ts'
 import type { CommitRange } from '../model/cut.ts'
 import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
 import type { StagePlan } from '../plan/plan.ts'
@@ -65,13 +65,12 @@ function eventsOf(
   const { fields, positions = false } = stage.source
   const relation = (range: CommitRange, fields: readonly string[]) => {
     const skipped = state.skipped.filter(({ commit }) => commit > range.from && commit <= range.to)
-    const options = { skipped, ...(positions ? { system: true, ingestTime: () => 'NULL::TIMESTAMP' } : {}) }
-    const rows = logRelation(stream, fields, range, { lake, hotFiles }, options)
-    return positions ? `SELECT *, _commit AS "$commit", _index AS "$index" FROM (${rows})` : rows
+    return logRelation(stream, fields, range, { lake, hotFiles }, { skipped, positions })
   }
   if (lateOnly === undefined) return relation({ from: border, to: cut }, fields)
   const from = Math.min(cut, Math.max(border, lateOnly.after))
-  const list = fields.length === 0 ? 'true AS _event' : fields.map(quoteIdentifier).join(', ')
+  const columns = [...fields, ...(positions ? positionNames : [])].map(quoteIdentifier)
+  const list = columns.length === 0 ? 'true AS _event' : columns.join(', ')
   const late =
     `SELECT ${list} FROM (${relation({ from, to: cut }, [...new Set([...fields, lateOnly.field])])}) ` +
     `WHERE ${quoteIdentifier(lateOnly.field)} < make_timestamp(${lateOnly.beforeUs})`

@@ -23,11 +23,15 @@ export interface TickSource {
   readonly through: CommitSeq
   /** Size of what will be read, for choosing how many threads read it. */
   readonly bytes: number
-  /** SELECT of a stream's events in (from, through]; `fields` by name, system columns on demand. */
+  /** SELECT of a stream's events in (from, through]; `fields` by name, positions and system columns on demand. */
   relation(
     stream: StreamDef,
     fields: readonly string[],
-    options: { readonly system: boolean; readonly skipped: readonly EventPosition[] },
+    options: {
+      readonly system: boolean
+      readonly positions: boolean
+      readonly skipped: readonly EventPosition[]
+    },
   ): string
 }
 

@@ -2,7 +2,8 @@
  * Relations over the files of the log and the lake, as SQL text for DuckDB. Pure functions, no state.
  *
  * All of them give the same columns in the same order: the fields asked for, typed by the schema, with defaults
- * applied; then, when `system` is asked for, `_partition`, `_offset`, `_commit`, `_index` and `_ingested_at`.
+ * applied; then, when `positions` are asked for, `$commit` and `$index`; then, when `system` is asked for,
+ * `_partition`, `_offset`, `_commit`, `_index` and `_ingested_at`.
  *
  * `logRelation` is the one reader over cold and hot: it hands over at the lake's cut, from Parquet at or before it
  * to hot segments after it, so an event that is in both for a while (sealed, segment not yet deleted) is read once.
@@ -26,6 +27,8 @@ import { needsText, textColumn } from './event-text.ts'
 import type { LakeFile, LakeManifest } from './types.ts'
 
 export interface RelationOptions {
+  /** Adds the position of each event, under the names by which a fold knows it. */
+  readonly positions?: boolean
   /** Adds the five system columns. */
   readonly system?: boolean
   /** Events to leave out. */
@@ -52,6 +55,18 @@ export const systemColumns = [
   { name: '_ingested_at', type: 'TIMESTAMP' },
 ] as const
 
+const positionTypes = [
+  { name: '$commit', type: 'BIGINT' },
+  { name: '$index', type: 'INTEGER' },
+] as const
+
+/** The columns that say where an event stands, where a fold asks for them. */
+export const positionNames = positionTypes.map((column) => column.name)
+
+function positionColumns(commit: string, index: string): readonly string[] {
+  return [`${commit} AS "$commit"`, `${index} AS "$index"`]
+}
+
 /** Bytes of a line that DuckDB accepts; its buffers are twice as large, so this also decides how files are shared. */
 const LINE_BYTES_MAX = 16 * 1024 * 1024
 
@@ -76,6 +91,7 @@ export function hotRelation(
         `${options.ingestTime?.('c') ?? 'make_timestamp_ms(t)'} AS _ingested_at`,
       ]
     : []
+  const positions = options.positions ? positionColumns('c', 'i') : []
   const conditions = [`${value} IS NOT NULL`, ...filterConditions('c', 'i', range, options)]
   const lines = readLines(
     files,
@@ -84,7 +100,7 @@ export function hotRelation(
   )
   const times = options.system && options.ingestTime === undefined
   return (
-    `SELECT ${selectList([...columns, ...system])} FROM ${lines}` +
+    `SELECT ${selectList([...columns, ...positions, ...system])} FROM ${lines}` +
     (times ? ` JOIN (${commitTimes(files, options.growing)}) ON "commit" = c` : '') +
     ` WHERE ${conditions.join(' AND ')}`
   )
@@ -247,12 +263,13 @@ function parquetRelation(
     const cast = raws.map((raw) => `CAST(${raw} AS ${type})`)
     return `${typedField(cast, field, options)} AS ${quoteIdentifier(field.name)}`
   })
+  const positions = options.positions ? positionColumns('_commit', '_index') : []
   const system = options.system ? systemColumns.map((column) => column.name) : []
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   // By name: a type that was widened later, or a field added within an object, differs between files.
   const union = files.length > 1 ? ', union_by_name = true' : ''
   const paths = files.map((file) => file.path)
-  return `SELECT ${selectList([...columns, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
+  return `SELECT ${selectList([...columns, ...positions, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
 }
 
 /** Of the type that its values have where they are stored. */
@@ -263,6 +280,7 @@ function asStored(field: ReadField): Field {
 function emptyRelation(selected: readonly Field[], options: RelationOptions): string {
   const columns = [
     ...selected.map((field) => ({ name: field.name, type: sqlType(field.type) })),
+    ...(options.positions ? positionTypes : []),
     ...(options.system ? systemColumns : []),
   ].map((column) => `CAST(NULL AS ${column.type}) AS ${quoteIdentifier(column.name)}`)
   return `SELECT ${selectList(columns)} WHERE false`

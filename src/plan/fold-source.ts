@@ -4,14 +4,25 @@
  */
 
 import { quoteIdentifier } from '../model/schema.ts'
+import type { Column } from './plan.ts'
 import { columnsUsed, hasUnnest, type PlannedLink, printExpressions, subquery } from './planned-link.ts'
 import type { SqlSyntax } from './sql-syntax.ts'
 
-/** Columns of "$events" that say where an event stands, where a fold asks for them: as DuckDB's BIGINT and INTEGER. */
-export const positionColumns = ['$commit', '$index'] as const
+/** Columns of "$events" that say where an event stands, where a fold asks for them. */
+export const positionTypes: readonly Column[] = [
+  { name: '$commit', type: 'BIGINT' },
+  { name: '$index', type: 'INTEGER' },
+]
 
 /** The position columns in a select list. */
-export const positionList = positionColumns.map(quoteIdentifier).join(', ')
+export const positionList = positionTypes.map(({ name }) => quoteIdentifier(name)).join(', ')
+
+/**
+ * A hash of an event's position, the same for all time: SQL over the position columns. It is a few operations on
+ * integers, because every fold computes it for every event; the products fit for 2^40 commits. As a sum modulo 2 of
+ * such hashes costs half of what an ordinary sum does, that is what folds keep.
+ */
+export const positionHash = 'xor("$commit" * 4194319, "$index" * CAST(7919 AS BIGINT))'
 
 export interface FoldSource {
   /** What stands after FROM. */

@@ -8,10 +8,16 @@
  */
 
 import { must } from '../std/assert.ts'
-import { type AggregateCall, AggregateRegistry, type AggregateValue, withoutMinusZero } from './aggregates.ts'
-import { foldSource, positionList } from './fold-source.ts'
+import {
+  type AggregateCall,
+  AggregateRegistry,
+  type AggregateValue,
+  type PartialDraft,
+  withoutMinusZero,
+} from './aggregates.ts'
+import { foldSource, positionHash, positionList, positionTypes } from './fold-source.ts'
 import type { MergeableAggregate } from './function-rules.ts'
-import type { Column, DistinctPart, EventsPlan, GroupStage, MainPart } from './plan.ts'
+import type { Column, DistinctPart, EventsPlan, GroupStage, MainPart, Tally } from './plan.ts'
 import {
   columnsUsed,
   type PlannedLink,
@@ -69,9 +75,10 @@ export async function planGroup(
   const keyIndex = new Map(keys.map((key, index) => [structuralKey(key), index]))
   const calls = collectAggregates(grouping.finished, keyIndex, tools)
   const needed = columnsUsed([keys, calls, grouping.where], grouping.columns)
-  const source = await foldSource(grouping.below, stream.fields, needed, tools.syntax)
+  const source = await foldSource(grouping.below, stream.fields, needed, tools.syntax, true)
   const whereSql = grouping.where && (await printExpressions([grouping.where], tools.syntax))[0]!
-  const types = new TypeReader(tools.syntax, source.fromSql, { $events: stream.columns })
+  const eventColumns = [...stream.columns, ...positionTypes]
+  const types = new TypeReader(tools.syntax, source.fromSql, { $events: eventColumns })
 
   const keySqls = await printExpressions(keys, tools.syntax)
   const keyColumns = await types.describe(keySqls)
@@ -92,7 +99,7 @@ export async function planGroup(
   const stage: GroupStage = {
     kind: 'group',
     name: 'group',
-    source: { kind: 'stream', stream: stream.name, fields: source.fields },
+    source: { kind: 'stream', stream: stream.name, fields: source.fields, positions: true },
     keys: storedKeys.map(({ name, type }) => ({ name, type })),
     parts: buildParts(storedKeys, registry, source.fromSql, whereSql),
   }
@@ -260,11 +267,7 @@ function buildParts(
   const keyList = keys.map((key) => `${key.sql} AS ${key.name}`)
   const positions = (count: number): string =>
     count === 0 ? '' : ` GROUP BY ${Array.from({ length: count }, (_, index) => index + 1).join(', ')}`
-  // A main part without keys and aggregates would have no column at all.
-  const isBare = keys.length === 0 && registry.partials.length === 0
-  const partials = isBare
-    ? [{ name: 'a0', type: 'BIGINT', merge: 'sum' as const, emptySql: '0', sql: 'count(*)' }]
-    : registry.partials
+  const { partials, tally } = withTally(registry.partials)
   const list = [...keyList, ...partials.map((partial) => `${partial.sql} AS ${partial.name}`)].join(', ')
   const where = whereSql === undefined ? '' : ` WHERE ${whereSql}`
   const main: MainPart = {
@@ -272,6 +275,7 @@ function buildParts(
     name: 'main',
     foldSql: `SELECT ${list} FROM ${fromSql}${where}${positions(keys.length)}`,
     aggregates: partials.map(({ sql: _, ...column }) => column),
+    tally,
   }
   const distinct = registry.distinct.map((draft): DistinctPart => {
     const value = withoutMinusZero(draft.argument)
@@ -295,6 +299,19 @@ function buildParts(
     }
   })
   return [main, ...distinct]
+}
+
+/** A count that the view asks for anyway is the tally's too. */
+function withTally(own: readonly PartialDraft[]): {
+  readonly partials: readonly PartialDraft[]
+  readonly tally: Tally
+} {
+  const count = { name: 'events', type: 'BIGINT', merge: 'sum', emptySql: '0', sql: 'count(*)' } as const
+  const known = own.find(({ sql }) => sql === count.sql)
+  const sql = `bit_xor(${positionHash})`
+  const positions = { name: 'positions', type: 'BIGINT', merge: 'bit_xor', emptySql: '0', sql } as const
+  const partials = [...own, ...(known === undefined ? [count] : []), positions]
+  return { partials, tally: { count: (known ?? count).name, positions: positions.name } }
 }
 
 function inexactIn(

@@ -105,7 +105,7 @@ async function planStage(
       outputs: link.outputs,
       having: undefined,
       orders: link.resolved.orders.map((order) => ({ ...order, expression: rows.lift(order.expression) })),
-      tieBreakers: rows.stage.columns.map((column) => column.name),
+      tieBreakers: rows.tieBreakers,
       distinct: false,
       limitSql: link.limitSql,
     },

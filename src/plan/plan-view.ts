@@ -144,7 +144,8 @@ async function planLinks(
   }
   for (const [index, link] of chain.links.entries()) {
     const isTop = index === chain.links.length - 1
-    const source = sourceOf(link, below)
+    const named = sourceOf(link, below)
+    const source = index === 0 ? { ...named, former: formerNames(chain.stream) } : named
     const one = await planLink(link, source, isTop, tools, binds)
     if (one === undefined) break
     planned.push(isTop && whole.ok ? { ...one, outputs: whole.columns } : one)
@@ -176,6 +177,12 @@ async function describeWhole(request: PlanRequest): Promise<Described> {
   } catch (error) {
     return { ok: false, error }
   }
+}
+
+function formerNames({ schema }: StreamDef): ReadonlyMap<string, string> {
+  return new Map(
+    schema.fields.flatMap(({ name, aliases = [] }) => aliases.map((alias) => [alias.toLowerCase(), name])),
+  )
 }
 
 /** Our own doubt: the finish must give what the original gives, by name and type. */

@@ -80,11 +80,21 @@ export interface MainPart {
   /** SELECT over "$events" that gives the key columns, then the aggregates' columns. */
   readonly foldSql: string
   readonly aggregates: readonly PartialColumn[]
+  /** Left out by plans of earlier releases. */
+  readonly tally?: Tally
+}
+
+/** Which aggregates say what was folded into a group, for `verify`; `finish` reads no more of them than the view does. */
+export interface Tally {
+  /** Events, one that was unnested as often as it has elements. */
+  readonly count: string
+  /** The sum modulo 2, bit by bit, of the hashes of their positions (`positionHash`). */
+  readonly positions: string
 }
 
 export interface PartialColumn extends Column {
   /** How partial values of one group combine; every one is associative and commutative, and ignores NULL. */
-  readonly merge: 'sum' | 'min' | 'max' | 'bool_and' | 'bool_or'
+  readonly merge: 'sum' | 'min' | 'max' | 'bool_and' | 'bool_or' | 'bit_xor'
   /** Value for a group without partial rows, as SQL: only for the one group of a stage without keys (`0` for counts). */
   readonly emptySql: string
 }
@@ -112,8 +122,9 @@ export interface RowStage {
   readonly kind: 'rows'
   readonly name: string
   readonly source: StageSource
-  /** SELECT over "$events" that gives `c0`, `c1`, …, the inner select's columns. */
+  /** SELECT over "$events" that gives `c0`, `c1`, …, the inner select's columns, and the position of each row's event. */
   readonly foldSql: string
+  /** `$commit` and `$index` among them are for `verify`; plans of earlier releases have none. */
   readonly columns: readonly Column[]
 }
 

@@ -39,6 +39,8 @@ export interface Source {
   /** For messages: `stream "events"`, `subquery "e"`. */
   readonly title: string
   readonly columns: readonly SourceColumn[]
+  /** Names in lower case that columns had before → the columns' names now. */
+  readonly former?: ReadonlyMap<string, string>
 }
 
 export interface ResolvedOrder {
@@ -269,6 +271,8 @@ const systemColumns = /^(_partition|_offset|_commit|_index|_ingested_at|rowid)$/
 function hintForColumn(name: string, context: ResolveContext, scope: Scope): string {
   if (systemColumns.test(name))
     return "Where an event stands in the log is no part of it: use the event's own fields."
+  const renamed = context.source.former?.get(name.toLowerCase())
+  if (renamed !== undefined) return `It is called "${renamed}" now.`
   const known = context.source.columns.map((column) => column.name)
   const aliases = scope.aliases.map((alias) => alias.name).filter((alias) => alias !== '')
   const nearest = nearestName(name, [...known, ...aliases])

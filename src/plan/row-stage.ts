@@ -3,7 +3,7 @@
  * select list, then what only ORDER BY needs. Pure but for the syntax seam.
  */
 
-import { foldSource, positionList } from './fold-source.ts'
+import { foldSource, positionList, positionTypes } from './fold-source.ts'
 import { parseTypes, type StageEvents } from './group-stage.ts'
 import type { Column, RowStage } from './plan.ts'
 import {
@@ -21,6 +21,8 @@ export interface PlannedRows {
   readonly stage: RowStage
   /** The columns of each event, with its position. */
   readonly events: StageEvents
+  /** Columns by which rows are told apart. */
+  readonly tieBreakers: readonly string[]
   /** The column of "$merged" that an expression of the SELECT became, with its own type. */
   lift(expression: SqlNode): SqlNode
 }
@@ -38,14 +40,16 @@ export async function planRows(
   const columnIndex = new Map(expressions.map((node, index) => [structuralKey(node), index]))
   const actual = planned.source.columns.map((column) => column.actual)
   const used = columnsUsed([expressions, where], actual)
-  const source = await foldSource(below, stream.fields, used, tools.syntax)
+  const source = await foldSource(below, stream.fields, used, tools.syntax, true)
   const whereSql = where === undefined ? '' : ` WHERE ${(await printExpressions([where], tools.syntax))[0]}`
   const printed = await printExpressions(expressions, tools.syntax)
   const list = (columns: readonly string[]): string =>
     columns.map((sql, index) => `${sql} AS c${index}`).join(', ')
   const select = (columns: readonly string[]): string =>
     `SELECT ${list(columns)} FROM ${source.fromSql}${whereSql}`
-  const types = await tools.syntax.describe(select(printed), { $events: stream.columns })
+  const types = await tools.syntax.describe(select(printed), {
+    $events: [...stream.columns, ...positionTypes],
+  })
   const stored = types.map(({ name, type }, index): Column => {
     const storage = storageType(type)
     if (storage === undefined || hasUnnamedStruct(type)) {
@@ -68,18 +72,16 @@ export async function planRows(
   const columns = printed.map((sql, index) =>
     stored[index]!.type === types[index]!.type ? sql : `CAST(${sql} AS ${stored[index]!.type})`,
   )
-  const positioned = await foldSource(below, stream.fields, used, tools.syntax, true)
+  const foldSql = `SELECT ${list(columns)}, ${positionList} FROM ${source.fromSql}${whereSql}`
   return {
-    events: {
-      sql: `SELECT ${list(columns)}, ${positionList} FROM ${positioned.fromSql}${whereSql}`,
-      fields: positioned.fields,
-    },
+    events: { sql: foldSql, fields: source.fields },
+    tieBreakers: stored.map(({ name }) => name),
     stage: {
       kind: 'rows',
       name: 'rows',
-      source: { kind: 'stream', stream: stream.name, fields: source.fields },
-      foldSql: select(columns),
-      columns: stored,
+      source: { kind: 'stream', stream: stream.name, fields: source.fields, positions: true },
+      foldSql,
+      columns: [...stored, ...positionTypes],
     },
     lift(expression) {
       const index = columnIndex.get(structuralKey(expression))

@@ -114,6 +114,12 @@ export class ReferenceFold {
 
 function eventsSql(stage: StagePlan, range: Range): string {
   const fields = stage.source.fields.map(quoteIdentifier)
+  if (stage.source.positions === true) {
+    fields.push(
+      `CAST(1 + ${POSITION} // 10 AS BIGINT) AS "$commit"`,
+      `CAST(${POSITION} % 10 AS INTEGER) AS "$index"`,
+    )
+  }
   const list = fields.length === 0 ? '1 AS nothing' : fields.join(', ')
   return `SELECT ${list} FROM ${EVENTS} WHERE ${POSITION} >= ${range.from} AND ${POSITION} < ${range.to}`
 }

@@ -266,6 +266,24 @@ test('a former name stays while the log holds events under it, whatever later sc
   assert.deepEqual(await refusal(await load(later, "aliases: { buyer: ['customer', 'user'] }")), [])
 })
 
+test('a view that uses a former name is told the new one, at its place', async () => {
+  await start(await load('id: z.string(), user: z.string()'))
+  const views = "view('per_user', { sql: 'SELECT user, count(*) AS n FROM orders GROUP BY user' })"
+  const project = await load('id: z.string(), customer: z.string()', "aliases: { customer: 'user' }", views)
+  await assert.rejects(server!.reload(project), (error) => {
+    assert.ok(error instanceof ProjectMistakes)
+    const found = error.mistakes.map(({ message, hint, place }) => [
+      message,
+      hint,
+      place?.line,
+      place?.column,
+    ])
+    const fact = 'stream "orders" has no column "user"'
+    assert.deepEqual(found[0], [fact, 'It is called "customer" now.', 4, 85])
+    return true
+  })
+})
+
 test('an id or a time may be added, and stays what it is while there are events', async () => {
   const fields = 'id: z.string(), other: z.string(), at: z.iso.datetime(), seen: z.iso.datetime()'
   const line = (id: number) =>

@@ -247,10 +247,11 @@ function resolveColumn(
     })
     return node
   }
-  if (names.length === 1 && valueNames.has(names[0]!.toLowerCase())) {
+  const single = names.length === 1 ? names[0]!.toLowerCase() : ''
+  if (valueNames.has(single) && source.former?.has(single) !== true) {
     mistakes.add({
       code: 'VIEW_VOLATILE',
-      message: `"${names[0]!.toLowerCase()}" is not decided by the events alone`,
+      message: `"${single}" is not decided by the events alone`,
       hint: OWN_TIME,
       at: node,
     })

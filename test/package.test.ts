@@ -1,6 +1,6 @@
 /**
  * The published package as a stranger gets it: packed, installed into an empty folder, and taken through the tour of
- * README.md, command by command. What the commands should answer is worked out here from the template's own events.
+ * README.md and its section on changing a view, command by command. What the commands should answer is worked out here from the template's own events.
  */
 
 import assert from 'node:assert/strict'
@@ -51,11 +51,7 @@ describe('the packed package', () => {
   })
 
   after(async () => {
-    if (server !== undefined && server.exitCode === null) {
-      const ended = new Promise((resolve) => server?.once('exit', resolve))
-      server.kill('SIGTERM')
-      await ended
-    }
+    await ended(server)
     rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })
   })
 
@@ -91,13 +87,14 @@ describe('the packed package', () => {
       NO_COLOR: '1',
     }
     let cwd = folder
-    const outputs: string[] = []
+    const outputs: Output[] = []
     for (const block of blocks) {
       for (const line of block.commands) {
         const command = line
           .replace(/npm install refold\b/, `npm install --no-audit --no-fund "${tarball}"`)
           .replaceAll('127.0.0.1:7717', `127.0.0.1:${port}`)
         if (block.server) {
+          await ended(server)
           server = spawn(
             `exec ${command.replace('npx refold', './../node_modules/.bin/refold')} --port ${port}`,
             {
@@ -110,26 +107,82 @@ describe('the packed package', () => {
           await untilReady(server, port)
           continue
         }
-        const ran = spawnSync(`${command}\npwd`, { cwd, env, shell: '/bin/sh', encoding: 'utf8' })
-        assert.equal(ran.status, 0, `${line}\n${ran.stdout}\n${ran.stderr}`)
+        const ran = spawnSync(`${command}\ncode=$?; pwd; exit $code`, {
+          cwd,
+          env,
+          shell: '/bin/sh',
+          encoding: 'utf8',
+        })
+        // The README says so: something differs.
+        const code = line.startsWith('npx refold compare') ? 5 : 0
+        assert.equal(ran.status, code, `${line}\n${ran.stdout}\n${ran.stderr}`)
         const lines = ran.stdout.trimEnd().split('\n')
         cwd = lines.pop() ?? cwd
-        outputs.push(lines.join('\n'))
+        outputs.push({ command: line, text: lines.join('\n') })
       }
     }
-    const expected = expectedOfTemplate(cwd)
-    const told = outputs.join('\n')
-    assert.match(told, new RegExp(expected.bestProduct), 'the best product is in the answer')
-    const answers = outputs
-      .filter((output) => output.startsWith('{'))
-      .map((output) => JSON.parse(output) as Answer)
-    const [first, again, ada, wrong] = answers
-    assert.deepEqual([first?.accepted, first?.duplicates], [1, 0])
-    assert.deepEqual([again?.accepted, again?.duplicates], [0, 1])
-    assert.equal(ada?.rows?.[0]?.['orders'], expected.ordersOfAda + 1)
-    assert.equal(wrong?.rejected?.[0]?.place, '/quantity')
+    checkTour(outputs, cwd)
+    checkChange(outputs, cwd)
   })
 })
+
+/** The tour: what was ingested is answered, counted once, and turned away where it does not fit. */
+function checkTour(outputs: readonly Output[], project: string): void {
+  const [best] = productsOf(ordersOf(project))
+  assert.match(textOf(outputs, 'npx refold query "SELECT * FROM products'), new RegExp(best?.product ?? ''))
+  const answers = outputs
+    .filter(({ text }) => text.startsWith('{'))
+    .map(({ text }) => JSON.parse(text) as Answer)
+  const [first, again, ada, wrong] = answers
+  assert.deepEqual([first?.accepted, first?.duplicates], [1, 0])
+  assert.deepEqual([again?.accepted, again?.duplicates], [0, 1])
+  const ofAda = ordersOf(project).filter(({ customer }) => customer === 'ada').length
+  assert.equal(ada?.rows?.[0]?.['orders'], ofAda + 1)
+  assert.equal(wrong?.rejected?.[0]?.place, '/quantity')
+}
+
+/** The changed view: plan and compare say what differs, the report of before comes back, and why adds up. */
+function checkChange(outputs: readonly Output[], project: string): void {
+  const sent = /-d '([^']*"mine-1"[^']*)'/.exec(read('README.md'))?.[1] ?? ''
+  const orders = [...ordersOf(project), JSON.parse(sent) as Order]
+  const before = productsOf(orders)
+  const after = productsOf(orders.filter(({ quantity }) => quantity < 4))
+  const rows = (products: readonly Product[]) => new Map(products.map((row) => [row.product, rowText(row)]))
+  const [old, fresh] = [rows(before), rows(after)]
+  const changed = [...fresh].filter(([product, row]) => row !== old.get(product)).length
+  assert.equal(fresh.size, old.size, 'each product is also sold in small orders')
+
+  assert.match(textOf(outputs, 'npx refold plan'), /view products.*\n +sql +WHERE "quantity < 4" is new/)
+  const compared = textOf(outputs, 'npx refold compare')
+  assert.match(compared, new RegExp(`equal +${fresh.size - changed} `))
+  assert.match(compared, new RegExp(`changed +${changed}\n`))
+  for (const command of [
+    'npx refold query --view products --as-reported-at',
+    'npx refold query --view products',
+  ]) {
+    const told = textOf(outputs, command).split('\n').slice(2)
+    assert.deepEqual(
+      told.map((row) => row.replace(/ {2,}/g, '  ')),
+      [...old.values()],
+      command,
+    )
+  }
+  const [was, is] = [centsOf(before), centsOf(after)]
+  const parts = [was, is - was, is].map((cents) => (cents / 100).toFixed(2)).join(' +')
+  assert.match(textOf(outputs, 'npx refold why'), new RegExp(`^revenue +${parts}$`, 'm'))
+}
+
+interface Output {
+  readonly command: string
+  readonly text: string
+}
+
+/** Of the last command that begins so. */
+function textOf(outputs: readonly Output[], command: string): string {
+  const found = outputs.findLast((output) => output.command.startsWith(command))
+  assert.ok(found !== undefined, `the README has no command "${command}"`)
+  return found.text
+}
 
 interface PackedReport {
   readonly filename: string
@@ -143,18 +196,52 @@ interface Answer {
   readonly rows?: readonly Readonly<Record<string, unknown>>[]
 }
 
-/** Counted by hand from the events file of the project that `init` wrote. */
-function expectedOfTemplate(project: string): { readonly ordersOfAda: number; readonly bestProduct: string } {
-  const orders = readFileSync(path.join(project, 'events/orders.ndjson'), 'utf8')
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as { customer: string; product: string; quantity: number; price: string })
-  const cents = new Map<string, number>()
+interface Order {
+  readonly customer: string
+  readonly product: string
+  readonly quantity: number
+  readonly price: string
+}
+
+interface Product {
+  readonly product: string
+  orders: number
+  sold: number
+  cents: number
+}
+
+function ordersOf(project: string): readonly Order[] {
+  const lines = readFileSync(path.join(project, 'events/orders.ndjson'), 'utf8').trimEnd().split('\n')
+  return lines.map((line) => JSON.parse(line) as Order)
+}
+
+/** Counted by hand; what sold best comes first. */
+function productsOf(orders: readonly Order[]): readonly Product[] {
+  const products = new Map<string, Product>()
   for (const { product, quantity, price } of orders) {
-    cents.set(product, (cents.get(product) ?? 0) + quantity * Math.round(Number(price) * 100))
+    const row = products.get(product) ?? { product, orders: 0, sold: 0, cents: 0 }
+    row.orders += 1
+    row.sold += quantity
+    row.cents += quantity * Math.round(Number(price) * 100)
+    products.set(product, row)
   }
-  const best = [...cents].sort((a, b) => b[1] - a[1])[0]?.[0] ?? ''
-  return { ordersOfAda: orders.filter((order) => order.customer === 'ada').length, bestProduct: best }
+  return [...products.values()].sort((a, b) => b.cents - a.cents)
+}
+
+/** As the command shows it, with two spaces between columns. */
+function rowText({ product, orders, sold, cents }: Product): string {
+  return `${product}  ${orders}  ${sold}  ${(cents / 100).toFixed(2)}`
+}
+
+function centsOf(products: readonly Product[]): number {
+  return products.reduce((sum, { cents }) => sum + cents, 0)
+}
+
+async function ended(server: ChildProcess | undefined): Promise<void> {
+  if (server === undefined || server.exitCode !== null) return
+  const exited = new Promise((resolve) => server.once('exit', resolve))
+  server.kill('SIGTERM')
+  await exited
 }
 
 async function untilReady(server: ChildProcess, port: number): Promise<void> {

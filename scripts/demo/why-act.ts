@@ -42,8 +42,8 @@ export async function whyItDiffers(stage: Stage, before: Report): Promise<void> 
   const asked = ['why', view, '--from', before.at, '--to', String(counts.cut)]
   const key = ['--key', `origin=${busiest.origin}`, '--key', `destination=${busiest.destination}`]
   picture.say('')
-  picture.say(`${at(stage)} $ refold ${[...asked, ...key].join(' ')}`)
-  picture.say(indented(await refold(stage, [...asked, ...key])))
+  picture.say(`${at(stage)} $ refold ${[...asked, ...key].join(' ')} --rows 0`)
+  picture.say(indented(await refold(stage, [...asked, ...key, '--rows', '0'])))
   const why = JSON.parse(await refold(stage, [...asked, '--rows', '10000', '--json'])) as Why
   const all = [why.rowCount, ...why.totals, ...why.rows.flatMap(({ columns }) => columns)]
   const wrong = all.filter((parts) => !addsUp(parts))

@@ -77,7 +77,7 @@ async function runDeploy(cli: Cli, options: DeployCommandOptions): Promise<void>
     const text = await sendProject(client, '/v1/plan', project)
     const plan = JSON.parse(text) as DeployPlan
     if (json) await terminal.data(`{"plan":${text.trim()}}\n`)
-    else terminal.talk(formatPlan(plan, terminal.talkStyle))
+    else terminal.talk(formatPlan(plan, terminal.talkStyle, ''))
     if (!plan.empty && !(await agreed(cli, options))) {
       terminal.talk('Nothing was changed.')
       cli.exitCode = exitCodes.stopped.code

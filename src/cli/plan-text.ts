@@ -5,14 +5,19 @@ import type { Style } from './colours.ts'
 import { grouped } from './ingest-meter.ts'
 import { shortVersion } from './query.ts'
 
-export function formatPlan(plan: DeployPlan, style: Style): string {
+/** `next` stands behind the summary: what to run to carry it out. */
+export function formatPlan(
+  plan: DeployPlan,
+  style: Style,
+  next = ' `refold deploy` carries it out.',
+): string {
   if (plan.empty) return `${style.green('Nothing to do:')} what runs is what the project says.\n`
   const blocks = [
     ...plan.streams.map((stream) => streamText(stream, style)),
     ...plan.views.map((view) => viewText(view, style)),
     ...(plan.checks ?? []).map(({ check, change }) => title(change, `check ${check}`, style)),
   ]
-  return `${blocks.join('\n')}\n${style.bold(summary(plan))}\n`
+  return `${blocks.join('\n')}\n${style.bold(summary(plan) + next)}\n`
 }
 
 const signs = { new: '+', changed: '~', removed: '-' } as const
@@ -73,7 +78,7 @@ function summary({ streams, views, checks = [] }: DeployPlan): string {
   ]
   const parts = kinds.filter((part) => part !== '')
   const change = streams.length + views.length + checks.length === 1 ? 'changes' : 'change'
-  return `${[parts.slice(0, -1).join(', '), ...parts.slice(-1)].filter(Boolean).join(' and ')} ${change}. \`refold deploy\` carries it out.`
+  return `${[parts.slice(0, -1).join(', '), ...parts.slice(-1)].filter(Boolean).join(' and ')} ${change}.`
 }
 
 function counted(count: number, noun: string): string {

@@ -11,7 +11,12 @@ const parts = ['first', 'late', 'arrived', 'logic', 'last'] as const
 /** As people read them, in sequence. */
 const titles = ['was', '+ late', '+ new', '+ logic', '= is'] as const
 
-export function formatWhy(report: WhyReport, options: TextOptions): string {
+interface WhyTextOptions extends TextOptions {
+  /** Only some rows were asked for, by key. */
+  readonly some: boolean
+}
+
+export function formatWhy(report: WhyReport, options: WhyTextOptions): string {
   const { style } = options
   const blocks = [headLines(report, style), totalLines(report, options), rowLines(report, options)]
   return `${blocks
@@ -36,13 +41,13 @@ function headLines(report: WhyReport, style: Style): readonly string[] {
   ]
 }
 
-function totalLines(report: WhyReport, { style, width }: TextOptions): readonly string[] {
+function totalLines(report: WhyReport, { style, width, some }: WhyTextOptions): readonly string[] {
   const rows = [
     { column: '(rows)', ...cells(report.rowCount) },
     ...report.totals.map((total) => ({ column: total.column, ...cells(total) })),
   ]
   return [
-    style.bold('sums over all rows'),
+    style.bold(some ? 'sums over the rows asked for' : 'sums over all rows'),
     formatTable(columnsOf(['column']), rows, { style, width }).trimEnd(),
   ]
 }

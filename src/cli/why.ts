@@ -44,7 +44,8 @@ async function runWhy(cli: Cli, view: string, options: WhyOptions): Promise<void
     const text = await client.text({ path: pathWithKey(path, query, '--key', options.key ?? []) })
     if (options.json === true) return await terminal.data(`${text.trimEnd()}\n`)
     const report = JSON.parse(text) as WhyReport
-    await terminal.data(formatWhy(report, { style: terminal.dataStyle, width: terminal.dataWidth() }))
+    const shown = { style: terminal.dataStyle, width: terminal.dataWidth(), some: options.key !== undefined }
+    await terminal.data(formatWhy(report, shown))
   } finally {
     client.close()
   }

@@ -1,4 +1,4 @@
-import { decimal, project, stream, view } from 'refold'
+import { check, decimal, project, stream, view } from 'refold'
 import { z } from 'zod'
 
 /** What happens: an order is an event. It is written once and never changed. */
@@ -28,5 +28,8 @@ export const customers = view('customers', {
   `,
 })
 
+/** What must hold before a changed view is served: this SELECT over the new version gives no row. */
+export const sold = check('all_sold_for_money', { sql: 'SELECT * FROM products WHERE revenue <= 0' })
+
 // The other views stand in views/: products.sql and hourly.sql.
-export default project({ streams: [orders], views: [customers] })
+export default project({ streams: [orders], views: [customers], checks: [sold] })

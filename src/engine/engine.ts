@@ -167,6 +167,29 @@ export interface SealedGeneration {
   readonly slices: readonly SliceInfo[]
 }
 
+/** What one tick folded into a view, as its partial rows say. */
+export interface CapturedTick {
+  /** Cut that the tick reached. */
+  readonly cut: CommitSeq
+  readonly events: number
+  /** The sum modulo 2 of the hashes of their positions, in decimal. */
+  readonly positions: string
+}
+
+/** What a view's readers are answered from: its merged rows before `finish`, in a staged file. */
+export interface CapturedView {
+  readonly view: string
+  readonly version: VersionId
+  readonly cut: CommitSeq
+  readonly path: string
+  readonly rows: number
+  readonly bytes: number
+  readonly checksum: number
+  /** The ticks after this cut, which no slice holds yet. */
+  readonly from: CommitSeq
+  readonly ticks: readonly CapturedTick[]
+}
+
 export interface LiveEngine {
   readonly pid: number
   /** Resolves once every view answers at the cut that its slices reach; folding of the tail goes on. */
@@ -191,6 +214,12 @@ export interface LiveEngine {
   skip(view: string, version: VersionId, position: EventPosition): Promise<void>
   read(request: ViewRead, signal?: AbortSignal): Promise<Rows & ReadStamp>
   sql(request: SqlRead, signal?: AbortSignal): Promise<Rows & ReadStamp>
+  /** Stages what these views answer from; those that go on are captured at one cut. For `verify`. */
+  capture(
+    views: readonly string[],
+    stagingDir: string,
+    signal?: AbortSignal,
+  ): Promise<readonly CapturedView[]>
   /** Finished rows that changed between two cuts. Throws DELTA_TOO_OLD when `from` is behind what is kept. */
   delta(
     view: string,

@@ -89,6 +89,8 @@ async function call(method: LiveMethod, args: unknown, signal: AbortSignal): Pro
       return core.reads.read(args as LiveCalls['read']['args'], signal)
     case 'sql':
       return core.reads.sql(args as LiveCalls['sql']['args'], signal)
+    case 'capture':
+      return core.reads.capture(args as LiveCalls['capture']['args'], signal)
     case 'delta':
       return core.reads.delta(args as LiveCalls['delta']['args'], signal)
     default:

@@ -73,6 +73,8 @@ class LiveEngineClient implements LiveEngine {
   skip: LiveEngine['skip'] = (view, version, position) => this.#call('skip', { view, version, position })
   read: LiveEngine['read'] = (request, signal) => this.#call('read', request, signal)
   sql: LiveEngine['sql'] = (request, signal) => this.#call('sql', request, signal)
+  capture: LiveEngine['capture'] = (views, stagingDir, signal) =>
+    this.#call('capture', { views, stagingDir }, signal)
   delta: LiveEngine['delta'] = (view, from, to, version) =>
     this.#call('delta', {
       view,

@@ -7,6 +7,7 @@ import type { LogManifest } from '../log/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { ErrorBody } from '../model/errors.ts'
 import type {
+  CapturedView,
   Delta,
   EngineProgress,
   EngineSpec,
@@ -50,6 +51,10 @@ export interface LiveCalls {
   }
   read: { args: ViewRead; result: Rows & ReadStamp }
   sql: { args: SqlRead; result: Rows & ReadStamp }
+  capture: {
+    args: { readonly views: readonly string[]; readonly stagingDir: string }
+    result: readonly CapturedView[]
+  }
   delta: {
     args: {
       readonly view: string

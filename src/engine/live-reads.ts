@@ -7,6 +7,7 @@ import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { systemClock } from '../std/clock.ts'
 import { Semaphore } from '../std/semaphore.ts'
+import { captureView } from './capture.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
 import type { LiveCalls } from './live-protocol.ts'
@@ -95,6 +96,30 @@ export class LiveReads {
         ),
       signal,
     )
+  }
+
+  /** One view after the other, each from the read set that it had when all of them stood at one cut. */
+  async capture(
+    { views, stagingDir }: LiveCalls['capture']['args'],
+    signal: AbortSignal,
+  ): Promise<LiveCalls['capture']['result']> {
+    const deadlineMs = systemClock.monotonicMs() + this.#state.settings.statementTimeoutMs
+    return await this.#state.withServing(deadlineMs, async (readSets) => {
+      const wanted = readSets.filter(({ view }) => views.includes(view))
+      const tails = wanted.map(({ view, version }) => this.#state.live(view, version).unsealed.slice())
+      const whole = wanted.map((readSet, index) => ({ ...readSet, generations: tails[index] ?? [] }))
+      return await this.#state.tables.pinned(whole, async () => {
+        const captured = []
+        for (const [index, readSet] of wanted.entries()) {
+          const take = () =>
+            this.#connections.use((connection) =>
+              captureView(connection, readSet, tails[index] ?? [], stagingDir, signal),
+            )
+          captured.push(await this.#heavyReads.run(take, signal))
+        }
+        return captured
+      })
+    })
   }
 
   async delta(

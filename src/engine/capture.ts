@@ -1,0 +1,59 @@
+/**
+ * Captures what a view's readers are answered from, for `verify`: the merged rows of a read set, before `finish`, as a
+ * staged file, and of each tick that no slice holds yet how much it folded. No state. Reads and ticks go on meanwhile.
+ */
+
+import { join } from 'node:path'
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { quoteIdentifier } from '../model/schema.ts'
+import { mergedColumns } from '../plan/queries.ts'
+import { must } from '../std/assert.ts'
+import { queryRows } from './duckdb.ts'
+import type { CapturedTick, CapturedView } from './engine.ts'
+import { ALL_GROUPS, mergedRelation, soleStage } from './merged-relation.ts'
+import type { ReadSet } from './read-set.ts'
+import { copyToParquet } from './staging.ts'
+
+/** `readSet` may list generations from before its image: they are read for their ticks alone. */
+export async function captureView(
+  connection: DuckDBConnection,
+  readSet: ReadSet,
+  tail: ReadSet['generations'],
+  stagingDir: string,
+  signal: AbortSignal,
+): Promise<CapturedView> {
+  const { view, version, cut } = readSet
+  const columns = mergedColumns(soleStage(readSet.plan)).map(({ name }) => quoteIdentifier(name))
+  const path = join(stagingDir, `verify-${view}-${version.slice(0, 12)}-${cut}.parquet`)
+  const sql = `SELECT ${columns.join(', ')} FROM (${mergedRelation(readSet, ALL_GROUPS)})`
+  const file = await copyToParquet(connection, sql, path, { signal })
+  const ticks = await ticksOf(connection, readSet, tail)
+  return { view, version, cut, path, ...file, from: tail[0]?.from ?? cut, ticks }
+}
+
+async function ticksOf(
+  connection: DuckDBConnection,
+  { plan, cut }: ReadSet,
+  tail: ReadSet['generations'],
+): Promise<readonly CapturedTick[]> {
+  const stage = soleStage(plan)
+  const tally = stage.kind === 'group' ? stage.parts[0].tally : undefined
+  if (tally === undefined) return []
+  const tables = tail.map((generation) => must(generation.tables['main'], 'a generation has a main part'))
+  if (tables.length === 0) return []
+  const { count, positions } = {
+    count: quoteIdentifier(tally.count),
+    positions: quoteIdentifier(tally.positions),
+  }
+  const rows = tables.map((table) => `SELECT _cut, ${count} AS n, ${positions} AS p FROM ${table}`)
+  const found = await queryRows(
+    connection,
+    `SELECT _cut, CAST(sum(n) AS BIGINT) AS n, CAST(bit_xor(p) AS VARCHAR) AS p
+     FROM (${rows.join(' UNION ALL ')}) WHERE _cut <= ${cut} GROUP BY _cut ORDER BY _cut`,
+  )
+  return found.map((row) => ({
+    cut: Number(row['_cut']),
+    events: Number(row['n']),
+    positions: String(row['p']),
+  }))
+}

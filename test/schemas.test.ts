@@ -266,6 +266,30 @@ test('a former name stays while the log holds events under it, whatever later sc
   assert.deepEqual(await refusal(await load(later, "aliases: { buyer: ['customer', 'user'] }")), [])
 })
 
+test('a schema whose events are all trimmed counts no more', async () => {
+  const count = "view('orders_count', { sql: 'SELECT count(*) AS n FROM orders' })"
+  await start(await load('id: z.string(), user: z.string()', '', count))
+  const first = await send(['{"id":"1","user":"ann"}'])
+  await server!.flush()
+  await start(await load('id: z.string(), customer: z.string()', "aliases: { customer: 'user' }", count))
+  await send(['{"id":"2","customer":"bob"}'])
+  await server!.flush()
+  const third = await load('id: z.string(), customer: z.string(), n: z.int().optional()', '', count)
+  assert.match((await planned(third))[0] ?? '', /field "user" was removed.*schema since the beginning\)/)
+  await server!.core.lake.trim({ stream: 'orders', to: { cut: first }, promote: true })
+  assert.deepEqual(await planned(third), [])
+  const fourth = await load('id: z.string(), buyer: z.string()', "aliases: { buyer: 'user' }", count)
+  assert.match((await planned(fourth))[0] ?? '', /field "customer" was removed.*schema since cut 1\)/)
+  // what a new version could not count any more is said
+  const views = `${count}, view('sums', { sql: 'SELECT customer, count(*) AS n FROM orders GROUP BY customer' })`
+  const wider = await load('id: z.string(), customer: z.string(), n: z.int().optional()', '', views)
+  const { views: changes } = await server!.core.plan(JSON.parse(JSON.stringify(wider)))
+  assert.deepEqual(
+    changes.map(({ view, trimmed }) => [view, trimmed]),
+    [['sums', { cut: first, events: 1 }]],
+  )
+})
+
 test('a view that uses a former name is told the new one, at its place', async () => {
   await start(await load('id: z.string(), user: z.string()'))
   const views = "view('per_user', { sql: 'SELECT user, count(*) AS n FROM orders GROUP BY user' })"

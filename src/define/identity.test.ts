@@ -74,13 +74,6 @@ test('only fields that a view reads make a new version of it', () => {
   )
 })
 
-test('a field whose name stands in the SQL counts, read or not', () => {
-  const aliased = 'SELECT id AS "Total" FROM events WHERE total IS NOT NULL'
-  const without = reading(aliased, ['id'], base)
-  assert.notEqual(reading(aliased, ['id'], base.extend({ total: z.int().optional() })), without)
-  assert.equal(reading(aliased, ['id'], base.extend({ totals: z.int().optional() })), without)
-})
-
 test('a former name counts for the field that has it, at any depth, and for no other', () => {
   const [stream] = [streamOf('events', base)]
   const named = (name: string, aliases: readonly string[]): StreamDef => ({

@@ -18,7 +18,10 @@ export interface IdentityInput {
   readonly printedSql: string
   /** The streams that the SQL reads. */
   readonly streams: readonly StreamDef[]
-  /** By stream the top-level fields that the plan reads; a stream that is left out counts whole. */
+  /**
+   * By stream the top-level fields that the plan reads; a stream that is left out counts whole. Another field decides
+   * nothing: were a word of the SQL to mean it, the plan would read it (`test/identity-fields.test.ts`).
+   */
   readonly fields?: Readonly<Record<string, readonly string[]>>
 }
 
@@ -39,12 +42,10 @@ export interface KeptIdentity extends IdentityParts {
 export type IdentityField = readonly [name: string, type: string, more: JsonValue]
 
 export function identityParts({ printedSql, streams, fields = {} }: IdentityInput): IdentityParts {
-  const words = wordsOf(printedSql)
   const reads = streams
     .map((stream) => {
       const used = fields[stream.name]
-      const counts = (field: Field) =>
-        used === undefined || used.includes(field.name) || words.has(field.name.toLowerCase())
+      const counts = (field: Field) => used === undefined || used.includes(field.name)
       return { name: stream.name, fields: stream.schema.fields.filter(counts).map(decisive) }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
@@ -59,19 +60,6 @@ export function versionOf(parts: IdentityParts): VersionId {
 
 export function versionId(input: IdentityInput): VersionId {
   return versionOf(identityParts(input))
-}
-
-/**
- * Every word of the SQL in lower case. A field whose name stands in the SQL counts even where the plan does not read
- * it: were it added or taken away, the word could come to mean it, or something else.
- */
-function wordsOf(sql: string): ReadonlySet<string> {
-  const words = sql.match(/"(?:[^"]|"")*"|[\p{L}_][\p{L}\p{N}_$]*/gu) ?? []
-  return new Set(
-    words.map((word) =>
-      (word.startsWith('"') ? word.slice(1, -1).replaceAll('""', '"') : word).toLowerCase(),
-    ),
-  )
 }
 
 /**

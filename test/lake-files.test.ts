@@ -41,6 +41,15 @@ async function content(paths: readonly string[], columns = '*'): Promise<string>
   return JSON.stringify([reader.columnNames(), reader.columnTypes().map(String), reader.getRowsJson()])
 }
 
+/** (commit, index) of each row, as the rows lie in the file. */
+async function inFileOrder(path: string): Promise<(readonly [number, number])[]> {
+  const connection = await (await DuckDBInstance.create(':memory:')).connect()
+  const sql = `SELECT _commit, _index FROM read_parquet('${path}', file_row_number = true) ORDER BY file_row_number`
+  const rows = (await connection.runAndReadAll(sql)).getRowsJson()
+  connection.closeSync()
+  return rows.map(([commit, index]) => [Number(commit), Number(index)] as const)
+}
+
 test('merged files hold exactly what the small ones held, and readers go on', async () => {
   await shop.open(shop.project(), { retentionCheckMs: 1e9 })
   await rounds(12)
@@ -48,7 +57,14 @@ test('merged files hold exactly what the small ones held, and readers go on', as
   const before = await content(names().map((name) => join(folder(), name)))
   await shop.open(shop.project(), { retentionCheckMs: 10 })
   await eventually(() => names().length === 1)
-  assert.equal(await content([join(folder(), names()[0]!)]), before)
+  const merged = join(folder(), names()[0]!)
+  assert.equal(await content([merged]), before)
+  const positions = await inFileOrder(merged)
+  assert.deepEqual(
+    positions,
+    [...positions].sort(([a, b], [c, d]) => a - c || b - d),
+  )
+  assert.equal(positions.length, shop.sent.length)
   await shop.check(await shop.send(20))
   assert.deepEqual((await shop.core.lake.check()).faults, [])
   const ids = (await shop.logged()).map(({ json }) => JSON.parse(json).id)

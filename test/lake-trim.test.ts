@@ -82,6 +82,20 @@ test('after a trim with bases every number stays, live, after a restart, and to 
   assert.equal(audit.find(({ what }) => what === 'trim')?.details.events, 200)
 })
 
+test('what only memory holds is sealed first, so that a restart needs no trimmed event', async () => {
+  const segments = { rollBytes: 1, rollAgeMs: 1, moveBytes: 1, moveAgeMs: 1, jobBytes: 1 }
+  await shop.open(shop.project(), { segments })
+  for (let round = 0; round < 3; round++) await shop.send(100)
+  await eventually(async () => (await shop.status<{ lake: { through: number } }>()).lake.through >= 2)
+  const { views } = await shop.status<{ views: { sealed: number }[] }>()
+  assert.deepEqual(new Set(views.map(({ sealed }) => sealed)), new Set([0]))
+  const trim = await shop.core.lake.trim({ stream: 'sales', to: { cut: 2 }, promote: true })
+  assert.deepEqual([trim.cut, trim.done], [2, true])
+  await shop.close()
+  await shop.open()
+  await shop.check(await shop.send(10))
+})
+
 test('whoever needs trimmed events is told so', async () => {
   await shop.open()
   await rounds(4)

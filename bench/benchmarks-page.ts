@@ -1,4 +1,7 @@
-/** Writes docs/benchmarks.md from measurements. Pure: text in, text out. */
+/**
+ * Writes docs/benchmarks.md from measurements, and keeps them beside it, so that a run of some benchmarks leaves the
+ * others as they were last measured. Pure: text in, text out.
+ */
 
 import { readFileSync } from 'node:fs'
 import { limitOf } from './limits.ts'
@@ -6,16 +9,34 @@ import { holds, type Measurement, ratioToGate, showGate } from './measurement.ts
 
 const traps = readFileSync(new URL('./method.md', import.meta.url), 'utf8')
 
-export function benchmarksPage(
-  measurements: readonly Measurement[],
-  machine: string,
-  quick: boolean,
-): string {
+/** A measurement with where and when it was made. */
+export interface KeptMeasurement extends Measurement {
+  readonly machine: string
+  /** `full` or `quick`. */
+  readonly run: string
+  /** ISO date. */
+  readonly day: string
+}
+
+/** What is kept after a run: new measurements in the place of those of the same name, in the order of the suites. */
+export function keptAfter(
+  kept: readonly KeptMeasurement[],
+  made: readonly KeptMeasurement[],
+  names: readonly string[],
+): readonly KeptMeasurement[] {
+  const byName = new Map([...kept, ...made].map((one) => [one.name, one]))
+  const rank = ({ name }: KeptMeasurement) => names.indexOf(name.split('/')[0] ?? '')
+  const known = [...byName.values()].filter((one) => rank(one) >= 0)
+  return known.sort((a, b) => rank(a) - rank(b))
+}
+
+export function benchmarksPage(measurements: readonly KeptMeasurement[]): string {
   const rows = measurements.map((one) => {
     const ratio = ratioToGate(one)
     const verdict = ratio === undefined ? '' : holds(one) ? 'holds' : '**falls short**'
-    return `| ${one.name} | ${one.value.toLocaleString('en-US')} ${one.unit} | ${showGate(one)} | ${verdict} | ${ratio?.toFixed(2) ?? ''} |`
+    return `| ${one.name} | ${one.value.toLocaleString('en-US')} ${one.unit} | ${showGate(one)} | ${verdict} | ${ratio?.toFixed(2) ?? ''} | ${one.day}${one.run === 'full' ? '' : `, ${one.run}`} |`
   })
+  const machines = [...new Set(measurements.map((one) => one.machine))]
   const methods = measurements.map((one) => `- **${one.name}**: ${one.method}.`)
   const short = [
     ...new Set(measurements.filter((one) => !holds(one)).map((one) => one.name.split('/')[0] ?? '')),
@@ -23,11 +44,11 @@ export function benchmarksPage(
   const reasons = short.map((name) => `- **${name}**: ${limitOf(name) ?? 'not known yet'}`)
   return `# Benchmarks
 
-The last run of \`npm run bench -- ${quick ? '--quick ' : ''}--write\`, on ${machine}. Generator, server, engine and
-oracle share the cores. "Ratio" is how many times better (over 1) or worse (under 1) than the gate.
+What \`npm run bench -- --write\` measured last, on ${machines.join('; ')}. Generator, server, engine and
+oracle share the cores. A quick run (\`--quick\`) measures smaller amounts, and says so. "Ratio" is how many times better (over 1) or worse (under 1) than the gate.
 
-| benchmark | value | gate | | ratio |
-| --- | ---: | ---: | --- | ---: |
+| benchmark | value | gate | | ratio | measured |
+| --- | ---: | ---: | --- | ---: | --- |
 ${rows.join('\n')}
 
 ${reasons.length === 0 ? '' : `## What falls short, and why\n\n${reasons.join('\n')}\n`}

@@ -5,12 +5,12 @@
  * answer was wrong. No state.
  */
 
-import { writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from '../scripts/steps.ts'
-import { benchmarksPage } from './benchmarks-page.ts'
+import { benchmarksPage, type KeptMeasurement, keptAfter } from './benchmarks-page.ts'
 import { foldSuite } from './fold-suite.ts'
 import { ingestSuite } from './ingest-suite.ts'
 import { type BenchContext, holds, type Measurement, ratioToGate, showGate } from './measurement.ts'
@@ -62,8 +62,17 @@ for (const suite of suites) {
 const machine = `${availableParallelism()} cores (${cpus()[0]?.model.trim() ?? 'unknown'}), ${Math.round(totalmem() / 2 ** 30)} GB, Node ${process.versions.node}, ${process.platform} ${process.arch}`
 const gated = measurements.filter((measurement) => measurement.gate !== undefined)
 if (!options.json) console.log(`\n${gated.filter(holds).length} of ${gated.length} gates hold; ${machine}`)
-if (options.write) {
-  writeFileSync(path.join(root, 'docs/benchmarks.md'), benchmarksPage(measurements, machine, options.quick))
+if (options.write) keep()
+
+function keep(): void {
+  const file = path.join(root, 'docs/benchmarks.json')
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as KeptMeasurement[]) : []
+  const day = new Date().toISOString().slice(0, 10)
+  const run = options.quick ? 'quick' : 'full'
+  const made = measurements.map((measurement) => ({ ...measurement, machine, run, day }))
+  const kept = keptAfter(before, made, known)
+  writeFileSync(file, `${JSON.stringify(kept, null, 2)}\n`)
+  writeFileSync(path.join(root, 'docs/benchmarks.md'), benchmarksPage(kept))
 }
 
 function report(measurement: Measurement): void {

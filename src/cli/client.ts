@@ -28,6 +28,8 @@ export interface ClientRequest {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array
   readonly signal?: AbortSignal
+  /** How long the server may compute before its first byte; the usual limit when left out. */
+  readonly silenceMs?: number
 }
 
 export interface ClientAnswer {
@@ -46,6 +48,9 @@ export interface Client {
   lines(request: ClientRequest): AsyncGenerator<string, void, undefined>
   close(): void
 }
+
+/** For questions that may fold all of history. */
+export const longSilenceMs = 3_600_000
 
 /** A server that holds a connection without a byte for so long is taken for gone. */
 const silenceMsMax = 120_000
@@ -86,7 +91,7 @@ export function openClient(
   }
 
   const send = async (request: ClientRequest): Promise<ClientAnswer> => {
-    const response = await open(request, silenceMsMax)
+    const response = await open(request, request.silenceMs ?? silenceMsMax)
     return {
       status: response.statusCode ?? 0,
       headers: response.headers,

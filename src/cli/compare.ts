@@ -6,7 +6,7 @@
 import { Command } from 'commander'
 import type { CompareSummary } from '../deploy/types.ts'
 import { RefoldError } from '../model/errors.ts'
-import { type Client, openClient } from './client.ts'
+import { type Client, longSilenceMs, openClient } from './client.ts'
 import { addExamples, addServerOptions, type ServerOptions, wholeNumber } from './command-options.ts'
 import { formatCompare, formatRowEvents, hasDifferences, type RowEventsPage } from './compare-text.ts'
 import { parseExactJson } from './exact-json.ts'
@@ -101,6 +101,7 @@ function checkOptions(options: CompareOptions): void {
 function ask(client: Client, view: string, options: CompareOptions): Promise<string> {
   const { from, to, cut, rows } = options
   return client.text({
+    silenceMs: longSilenceMs,
     path: `/v1/views/${encodeURIComponent(view)}/compare`,
     query: {
       ...{ from, to, cut: cut?.toString(), limit: rows?.toString() },
@@ -114,7 +115,10 @@ function askEvents(client: Client, view: string, options: CompareOptions): Promi
   const { version, cut, rows, after } = options
   const path = `/v1/views/${encodeURIComponent(view)}/events`
   const query = { version, to: cut?.toString(), limit: rows?.toString(), after }
-  return client.text({ path: pathWithKey(path, query, '--row', options.row ?? []) })
+  return client.text({
+    path: pathWithKey(path, query, '--row', options.row ?? []),
+    silenceMs: longSilenceMs,
+  })
 }
 
 function collect(value: string, previous: readonly string[] | undefined): readonly string[] {

@@ -2,7 +2,7 @@
 
 import { Command } from 'commander'
 import type { WhyReport } from '../deploy/types.ts'
-import { openClient } from './client.ts'
+import { longSilenceMs, openClient } from './client.ts'
 import { addExamples, addServerOptions, type ServerOptions, wholeNumber } from './command-options.ts'
 import { pathWithKey } from './row-key.ts'
 import type { Cli } from './terminal.ts'
@@ -41,7 +41,10 @@ async function runWhy(cli: Cli, view: string, options: WhyOptions): Promise<void
   try {
     const path = `/v1/views/${encodeURIComponent(view)}/why`
     const query = { from: options.from, to: options.to, limit: options.rows?.toString() }
-    const text = await client.text({ path: pathWithKey(path, query, '--key', options.key ?? []) })
+    const text = await client.text({
+      path: pathWithKey(path, query, '--key', options.key ?? []),
+      silenceMs: longSilenceMs,
+    })
     if (options.json === true) return await terminal.data(`${text.trimEnd()}\n`)
     const report = JSON.parse(text) as WhyReport
     const shown = { style: terminal.dataStyle, width: terminal.dataWidth(), some: options.key !== undefined }

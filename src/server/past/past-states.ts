@@ -1,6 +1,6 @@
 /**
  * The past inside the server: which slices make a state, and the questions that go to the past engine. State: which
- * slice files are in use by a question, and which turned out damaged or gone.
+ * slice files are in use by a question, which turned out damaged or gone, and whether it has ended.
  *
  * While a question runs, the log's and the lake's files that it reads are pinned, and its slices are named in `used`,
  * which cleaning up respects. A slice that does not check is left aside and the question is asked again: without it
@@ -43,6 +43,7 @@ export class PastStates implements Past {
   readonly #damaged = new Set<string>()
   /** By path: how many questions use the slice. */
   readonly #used = new Map<string, number>()
+  #stopped = false
 
   constructor(parts: PastParts) {
     this.#parts = parts
@@ -107,8 +108,9 @@ export class PastStates implements Past {
     )
   }
 
-  stop(): Promise<void> {
-    return this.#parts.engine.stop()
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#parts.engine.stop()
   }
 
   async #ask<T>(
@@ -118,6 +120,8 @@ export class PastStates implements Past {
   ): Promise<T> {
     let current = states
     for (let tries = 1; ; tries++) {
+      // A request would start the process again.
+      if (this.#stopped) throw new RefoldError('SERVER_STOPPING', 'the server is stopping')
       const release = this.#use(current)
       try {
         return await this.#parts.pins.with((sources) => {

@@ -65,14 +65,27 @@ export function lastReport(catalog: Catalog): ReportEntry | undefined {
 
 /** The newest entries, oldest first. */
 export function reports(catalog: Catalog, limit: number): readonly ReportEntry[] {
-  const entries: ReportEntry[] = []
-  const rows = catalog.all('SELECT * FROM reports ORDER BY from_us DESC LIMIT ?', limit)
-  for (const row of rows) {
-    entries.unshift(...entriesOf(catalog, row))
-    if (entries.length >= limit) break
+  const pages: (readonly ReportEntry[])[] = []
+  let count = 0
+  let before = Number.MAX_SAFE_INTEGER
+  while (count < limit) {
+    const rows = catalog.all(
+      'SELECT * FROM reports WHERE from_us < ? ORDER BY from_us DESC LIMIT ?',
+      before,
+      PAGE_ROWS,
+    )
+    for (const row of rows) {
+      const entries = entriesOf(catalog, row)
+      pages.push(entries)
+      count += entries.length
+    }
+    if (rows.length < PAGE_ROWS) break
+    before = Number(rows.at(-1)?.from_us)
   }
-  return entries.slice(-limit)
+  return pages.reverse().flat().slice(-limit)
 }
+
+const PAGE_ROWS = 1_000
 
 /** How many rows one step of thinning takes, and about how many entries a thinned row holds. */
 const THIN_ROWS = 600
@@ -84,8 +97,9 @@ const THIN_ROWS = 600
 export function thinReports(catalog: Catalog, beforeUs: number): boolean {
   const thinned = Number(readMeta(catalog, 'reports-thinned-us') ?? 0)
   const rows = catalog.all(
-    'SELECT * FROM reports WHERE from_us > ? AND to_us < ? ORDER BY from_us LIMIT ?',
+    'SELECT * FROM reports WHERE from_us > ? AND from_us < ? AND to_us < ? ORDER BY from_us LIMIT ?',
     thinned,
+    beforeUs,
     beforeUs,
     THIN_ROWS,
   )

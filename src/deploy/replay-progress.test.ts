@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ProgressSample, replayProgress, withSample } from './replay-progress.ts'
+import { estimatedDone, type ProgressSample, replayProgress, withSample } from './replay-progress.ts'
 
 function samples(...points: readonly (readonly [number, number, number])[]): readonly ProgressSample[] {
   return points.reduce<readonly ProgressSample[]>(
@@ -32,4 +32,19 @@ test('samples older than ten seconds are forgotten; nothing to fold is all of it
   assert.equal(samples([0, 0, 10], [5_000, 1, 10], [11_000, 2, 10]).length, 2)
   assert.equal(replayProgress(samples([0, 0, 0]), undefined)?.percent, 100)
   assert.equal(replayProgress([], undefined), undefined)
+})
+
+test('an estimate by pace grows without a jump and never says that it is done', () => {
+  assert.deepEqual(
+    [0, 40, 80].map((byPace) => estimatedDone(byPace, 100)),
+    [0, 40, 80],
+  )
+  let before = 0
+  for (let byPace = 0; byPace < 300; byPace++) {
+    const done = estimatedDone(byPace, 100)
+    assert.ok(done >= before && done - before <= 1 && done < 100)
+    before = done
+  }
+  assert.ok(before > 99)
+  assert.equal(estimatedDone(5, 0), 0)
 })

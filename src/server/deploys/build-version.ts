@@ -5,8 +5,9 @@
  */
 
 import { rmSync } from 'node:fs'
-import { basesOf, beginWithBase } from '../../catalog/bases.ts'
+import { baseCut, basesOf, beginWithBase } from '../../catalog/bases.ts'
 import { lakeManifest } from '../../catalog/lake.ts'
+import type { Catalog } from '../../catalog/open-catalog.ts'
 import { recordSkipped } from '../../catalog/skipped.ts'
 import { dropSlices } from '../../catalog/slices.ts'
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
@@ -127,12 +128,18 @@ export function checkHistory(
   from: CommitSeq,
 ): void {
   const trim = trimmedBeyond(catalog, plan.streams, from)
-  if (trim === undefined) return
+  if (trim === undefined || trim.cut <= begunAt(catalog, view, version, from)) return
   const { message, details } = historyTrimmed(`version "${version.slice(0, 12)}" of view "${view}"`, trim)
   throw new RefoldError('HISTORY_TRIMMED', message, {
     hint: 'Deploy with `--from trimmed` to begin where the log begins.',
     ...(details === undefined ? {} : { details }),
   })
+}
+
+/** Where folding begins: after the version's base, when it was there before and has one. */
+function begunAt(catalog: Catalog, view: string, version: VersionId, from: CommitSeq): CommitSeq {
+  const known = readVersion(catalog, view, version)
+  return known?.start === from ? (baseCut(catalog, view, version) ?? from) : from
 }
 
 async function foldRange(
@@ -164,15 +171,7 @@ async function foldRange(
   }
   recordSkipped(
     catalog,
-    result.skipped.map((position) => ({
-      view,
-      version,
-      ...position,
-      stream: row.plan.streams[0] ?? '',
-      partition: 0,
-      offset: 0,
-      message: 'skipped by a bulk fold',
-    })),
+    result.skipped.map((event) => ({ view, version, ...event })),
   )
   context.crash('build.folded')
   await publishStagedSlices(context, {

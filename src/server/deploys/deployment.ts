@@ -29,7 +29,9 @@ export class Deployment {
   readonly #context: ServerContext
   readonly #project: ProjectHolder
   readonly #warm: WarmVersions
+  /** The project's file as it was last seen: at the start, or when somebody deployed it. */
   #file: ProjectDef | undefined
+  #fileOfDeploy = 0
   #differs: JsonValue | undefined
 
   constructor(context: ServerContext, project: ProjectHolder) {
@@ -119,6 +121,11 @@ export class Deployment {
     }
     await this.#warm.endDue()
     this.#context.crash('deploy.live')
+    // A rollback of an earlier deploy says nothing newer about the file.
+    if (deploy.id > this.#fileOfDeploy) {
+      this.#fileOfDeploy = deploy.id
+      this.#file = deploy.request.project
+    }
     void this.#compareFile()
   }
 }

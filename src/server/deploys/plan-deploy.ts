@@ -4,11 +4,13 @@
  */
 
 import { relative } from 'node:path'
+import { baseCut } from '../../catalog/bases.ts'
 import { lakeManifest } from '../../catalog/lake.ts'
 import { measuredBuilds } from '../../catalog/measured-builds.ts'
 import { slicesOf } from '../../catalog/slices.ts'
 import { trimOf } from '../../catalog/trims.ts'
 import { type NewVersion, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
+import { wholeVersionOf } from '../../define/identity.ts'
 import type { ProjectDef } from '../../define/types.ts'
 import { checkChanges } from '../../deploy/plan-checks.ts'
 import { estimateBuild, type MeasuredBuild } from '../../deploy/plan-estimate.ts'
@@ -83,13 +85,20 @@ function viewChange(
   }
   const next = wantedView(project, wanted)
   const settings = settingReasons(old, next)
-  if (old.version === to) {
+  if (old.version === to || logicOf(old) === to) {
     if (settings.length === 0) return []
-    return [{ view, change: 'changed', from: to, to, reasons: settings }]
+    return [{ view, change: 'changed', from: old.version, to: old.version, reasons: settings }]
   }
   const reasons = [...versionReasons(old, next), ...settings]
   const cost = costOf(context, facts, wanted, old)
   return [{ view, change: 'changed', from: old.version, to, reasons, ...cost }]
+}
+
+/** The version with the same logic over all of history: a project says nothing of where a history begins. */
+function logicOf({ identity, version }: VersionRow): VersionId {
+  const { format, sql, reads } = identity
+  if (format === undefined || sql === undefined || reads === undefined) return version
+  return wholeVersionOf({ format, sql, reads })
 }
 
 function wantedView(project: ProjectDef, wanted: NewVersion): WantedView {
@@ -133,7 +142,8 @@ function costOf(
   const stream = wanted.plan.streams[0] ?? ''
   const pieces = facts.pieces(stream)
   const same = readVersion(catalog, wanted.view, wanted.version)
-  const sealed = same === undefined || same.state === 'failed' ? 0 : same.sealed
+  const own = same === undefined || same.state === 'failed' ? 0 : same.sealed
+  const sealed = Math.max(own, baseCut(catalog, wanted.view, wanted.version) ?? 0)
   const events = pieces.reduce((sum, piece) => sum + piece.events, 0)
   const estimate = estimateBuild({
     pieces,

@@ -6,7 +6,9 @@
  * the ranges before; the account is put right when the true number comes.
  */
 
+import { measuredBuilds } from '../../catalog/measured-builds.ts'
 import { accountAfter, type BudgetAccount, emptyAccount, type Hold, holdOf } from '../../deploy/budget.ts'
+import { estimatedDone } from '../../deploy/replay-progress.ts'
 import type { ReplayBudget } from '../../deploy/types.ts'
 import type { JobOptions } from '../../engine/run-job.ts'
 import { type HeldProcess, holdProcess } from '../../std/held-process.ts'
@@ -15,7 +17,9 @@ import { liveLagMs } from './live-lag.ts'
 
 const STEP_MS = 20
 /** Before anything is measured: events that a worker folds in a second. */
-const FIRST_PACE = 2_000_000
+const FIRST_PACE = 500_000
+/** Builds of fewer events say more about starting a worker than about folding. */
+const MEASURED_FROM = 100_000
 
 export class ReplayControl {
   readonly #context: ServerContext
@@ -30,12 +34,15 @@ export class ReplayControl {
   /** Of the running range: how long the worker ran, the events charged for it, and how many there can be. */
   #range = { ranMs: 0, charged: 0, most: 0 }
   /** Events a millisecond of a running worker. */
-  #pace = FIRST_PACE / 1000
+  #pace: number
 
   constructor(context: ServerContext, budget: ReplayBudget, paused: boolean) {
     this.#context = context
     this.#budget = budget
     this.#paused = paused
+    const measured = measuredBuilds(context.catalog, 5).find(({ events }) => events >= MEASURED_FROM)
+    this.#pace =
+      (measured === undefined ? FIRST_PACE : measured.events / Math.max(0.1, measured.seconds)) / 1000
     this.#steppedMs = context.clock.monotonicMs()
     this.#step()
   }
@@ -46,7 +53,7 @@ export class ReplayControl {
 
   /** Events of the running range that are done, as far as can be told. */
   get estimated(): number {
-    return Math.floor(this.#range.charged)
+    return Math.floor(estimatedDone(this.#range.ranMs * this.#pace, this.#range.most))
   }
 
   pause(): void {

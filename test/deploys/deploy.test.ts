@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { eventually, money, type Row, ShopServer, shopView } from '../support/shop-server.ts'
 
 let shop: ShopServer
@@ -55,6 +56,15 @@ test('an empty folder gets every view at once; later the file changes nothing un
   const again = await shop.deploy(shop.project({ views: [doubled, spent] }))
   assert.equal(again.plan.empty, true)
   assert.equal(again.state, 'live')
+
+  // Whoever deploys brings the newest file; after a rollback it is the file that differs.
+  await shop.deploy(shop.project({ views: [perUser, spent] }))
+  // Long enough for a wrong word to be there; it is looked at in the background.
+  await sleep(300)
+  assert.equal((await shop.status())['differs'], null)
+  await shop.server.deploys.rollback({ reason: 'wrong', author: { who: 'tester' } })
+  await eventually(async () => (await shop.status())['differs'] !== null)
+  assert.deepEqual((await shop.status())['differs'], { streams: [], views: ['per_user'] })
 })
 
 test('a deploy is rolled back at once, to versions that went on counting', async () => {

@@ -188,10 +188,10 @@ const tables: Readonly<Record<string, SystemTable>> = {
       })),
   },
   reports: {
-    columns: { at: 'TIMESTAMP', cut: 'BIGINT', versions: 'JSON', stalled: 'JSON' },
+    columns: { reported_at: 'TIMESTAMP', cut: 'BIGINT', versions: 'JSON', stalled: 'JSON' },
     rows: ({ reports }) =>
       reports.recent(ROWS_MAX).map((entry) => ({
-        at: utcText(entry.us).replace('T', ' ').replace('Z', ''),
+        reported_at: utcText(entry.us).replace('T', ' ').replace('Z', ''),
         cut: entry.cut,
         versions: JSON.stringify(entry.versions),
         stalled: JSON.stringify(entry.stalledAt),

@@ -107,3 +107,25 @@ test('however long it goes on, the kept borders are few and none is far from ano
     )
   }
 })
+
+test('a view whose seals are as large as its state keeps a few times its state', () => {
+  const GB = 1 << 30
+  const now = 100 * DAY
+  // A seal a minute of the whole state, merged at once: 24 hours of them would be 1,440 times the state.
+  const minutes = 24 * 60
+  const all = slices(0, minutes, { bytes: GB / 2, publishedMs: now })
+  for (let minute = 0; minute < minutes; minute++) {
+    const publishedMs = now - (minutes - minute) * 60_000
+    const superseded = { bytes: GB / 2, publishedMs, supersededMs: publishedMs + 60_000 }
+    all.push(...slices(minute, minute + 1, superseded))
+    if (minute > 0) all.push(...slices(0, minute, superseded))
+  }
+  const gone = new Set(slicesToForget({ slices: all, parts, start: 0 }, now, DAY))
+  const stay = all.filter((slice) => slice.supersededMs !== null && !gone.has(slice))
+  const bytes = stay.reduce((sum, slice) => sum + slice.bytes, 0)
+  assert.ok(bytes <= 40 * GB, `${Math.round(bytes / GB)} GB stay`)
+  const borders = [...new Set(stay.map(({ to }) => to))].sort((a, b) => a - b)
+  assert.ok(borders.length >= 5 && borders[0]! <= minutes / 2, `borders at ${borders.join(', ')}`)
+  const small = all.map((slice) => ({ ...slice, bytes: 1000 }))
+  assert.deepEqual(slicesToForget({ slices: small, parts, start: 0 }, now, DAY), [])
+})

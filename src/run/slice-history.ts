@@ -24,8 +24,36 @@ export interface VersionHistory {
   readonly start: CommitSeq
 }
 
-/** The superseded slices that are no longer worth their space. */
+/** Superseded slices may take so many times the space of the current ones, */
+const SPACE_TIMES = 8
+/** and this much in any case. */
+const SPACE_BYTES = 256 << 20
+const QUICK_MS_MIN = 60_000
+
+/**
+ * The superseded slices that are no longer worth their space. A view whose every seal is about as large as its whole
+ * state would fill the disk within the limit; there the limit is halved until what stays is a few times the state.
+ */
 export function slicesToForget(
+  history: VersionHistory,
+  nowMs: number,
+  quickMs: number,
+): readonly KeptSlice[] {
+  const superseded = history.slices.filter((slice) => slice.supersededMs !== null)
+  const space = Math.max(SPACE_BYTES, SPACE_TIMES * (bytesOf(history.slices) - bytesOf(superseded)))
+  let forgotten = forgottenBy(history, nowMs, quickMs)
+  for (let limit = quickMs / 2; limit >= QUICK_MS_MIN; limit /= 2) {
+    if (bytesOf(superseded) - bytesOf(forgotten) <= space) break
+    forgotten = forgottenBy(history, nowMs, limit)
+  }
+  return forgotten
+}
+
+function bytesOf(slices: readonly SliceInfo[]): number {
+  return slices.reduce((sum, slice) => sum + slice.bytes, 0)
+}
+
+function forgottenBy(
   { slices, parts, start }: VersionHistory,
   nowMs: number,
   quickMs: number,

@@ -64,9 +64,9 @@ export class HistoryCleaning {
     const row = readVersion(catalog, view, version)
     if (row === undefined) return
     const slices = pastSlicesOf(catalog, view, version)
-    if (row.state === 'retired' || row.state === 'failed') {
-      const isInUse = slices.some(({ path }) => past.isUsed(path))
-      if (isInUse || clock.nowMs() - row.changedMs < quickMs) return
+    const isOver = row.state === 'retired' || row.state === 'failed'
+    if (isOver && clock.nowMs() - row.changedMs >= quickMs) {
+      if (slices.some(({ path }) => past.isUsed(path))) return
       for (const { path } of dropSlices(catalog, view, version)) rmSync(path, { force: true })
       return
     }

@@ -18,12 +18,12 @@ export function basesOf(catalog: Catalog, view: string, version: VersionId): rea
   return pastSlicesOf(catalog, view, version).filter(({ base }) => base)
 }
 
-/** Cut that a version's base reaches from `start`; undefined without one. */
+/** Cut that a version's base reaches from its start; undefined without one that begins there. */
 export function baseCut(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
-  return basesOf(catalog, view, version).reduce<CommitSeq | undefined>(
-    (last, { to }) => Math.max(last ?? 0, to),
-    undefined,
-  )
+  const row = catalog.get('SELECT start_cut FROM versions WHERE view = ? AND version = ?', view, version)
+  const bases = basesOf(catalog, view, version)
+  if (bases[0]?.from !== Number(row?.start_cut ?? 0)) return undefined
+  return Math.max(...bases.map(({ to }) => to))
 }
 
 export interface Base {

@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ShopServer, shopView } from '../support/shop-server.ts'
 
 let shop: ShopServer
@@ -53,5 +54,27 @@ test('from the beginning refused, from where the log begins counted, and back', 
   assert.deepEqual(await rows(), counted(1))
   await shop.server.deploys.rollback({ reason: 'test', author: { who: 'tester' } })
   cut = await shop.send(20)
+  assert.deepEqual(await rows({ after: cut }), counted(0))
+})
+
+test('a version of before whose state is a base is deployed again from there', async () => {
+  await shop.open(shop.project({ views: [old] }))
+  await shop.send(100)
+  await shop.server.flush()
+  const first = await shop.deploy(shop.project({ views: [next] }), { warmMs: 0 })
+  assert.equal(first.state, 'live', first.reason)
+  await shop.send(50)
+  await shop.server.flush()
+  const states = () => shop.sql('SELECT state FROM refold.versions ORDER BY created_at, state')
+  while (!(await states()).some(({ state }) => state === 'retired')) await sleep(20)
+  const trim = await shop.server.core.lake.trim({ stream: 'sales', to: { cut: 2 }, promote: true })
+  assert.deepEqual(trim.needs.map(({ state }) => state).sort(), ['live', 'retired'])
+  const project = shop.project({ views: [old] })
+  const plan = await shop.server.core.plan(JSON.parse(JSON.stringify(project)))
+  assert.equal(plan.views[0]?.trimmed, undefined)
+  const again = await shop.deploy(project)
+  assert.equal(again.state, 'live', again.reason)
+  assert.equal(await shop.version('per_user'), plan.views[0]?.to)
+  const cut = await shop.send(20)
   assert.deepEqual(await rows({ after: cut }), counted(0))
 })

@@ -100,7 +100,7 @@ export async function foldHistory(
   const { signal, eventsMax = FOLD_EVENTS } = options
   const begun = readVersion(catalog, view, version)
   // Events up to its base are gone from the log, and need not be folded.
-  if (begun !== undefined && begun.sealed === begun.start) beginWithBase(catalog, view, version)
+  if (begun !== undefined && baseReach(catalog, begun) > begun.sealed) beginWithBase(catalog, view, version)
   for (;;) {
     const row = readVersion(catalog, view, version)
     if (row === undefined) return
@@ -124,11 +124,12 @@ export async function foldHistory(
 /** Throws HISTORY_TRIMMED: what is gone would come out as if it had never been. */
 export function checkHistory(
   { catalog }: ServerContext,
-  { view, version, plan }: Pick<NewVersion, 'view' | 'version' | 'plan'>,
+  wanted: Pick<NewVersion, 'view' | 'version' | 'plan' | 'start'>,
   from: CommitSeq,
 ): void {
+  const { view, version, plan } = wanted
   const trim = trimmedBeyond(catalog, plan.streams, from)
-  if (trim === undefined || trim.cut <= begunAt(catalog, view, version, from)) return
+  if (trim === undefined || trim.cut <= baseReach(catalog, wanted)) return
   const { message, details } = historyTrimmed(`version "${version.slice(0, 12)}" of view "${view}"`, trim)
   throw new RefoldError('HISTORY_TRIMMED', message, {
     hint: 'Deploy with `--from trimmed` to begin where the log begins.',
@@ -136,10 +137,13 @@ export function checkHistory(
   })
 }
 
-/** Where folding begins: after the version's base, when it was there before and has one. */
-function begunAt(catalog: Catalog, view: string, version: VersionId, from: CommitSeq): CommitSeq {
-  const known = readVersion(catalog, view, version)
-  return known?.start === from ? (baseCut(catalog, view, version) ?? from) : from
+/** Cut that the base of the same version with the same start reaches; 0 without one. */
+function baseReach(
+  catalog: Catalog,
+  { view, version, start = 0 }: Pick<NewVersion, 'view' | 'version' | 'start'>,
+): CommitSeq {
+  const isSame = readVersion(catalog, view, version)?.start === start
+  return isSame ? (baseCut(catalog, view, version) ?? 0) : 0
 }
 
 async function foldRange(

@@ -33,6 +33,7 @@ test('the page’s second project takes over from its first', async (t) => {
     const url = `${server.http!.url}/v1/streams/orders/events`
     return (await (await fetch(url, { method: 'POST', headers, body })).json()) as {
       accepted: number
+      duplicates: number
       cut: number
       rejected: { code: string }[]
     }
@@ -52,8 +53,16 @@ test('the page’s second project takes over from its first', async (t) => {
     { after: cut },
   )
   assert.deepEqual(JSON.parse(answer.json), [{ customer: 'ann', total: '12.25', currency: 'EUR' }])
-  const again = await send(old('1', 5), { ...old('4', 1), customer: 'bob' })
-  assert.deepEqual(again.rejected.map(({ code }) => code).sort(), ['EVENT_FIELD_TWICE', 'EVENT_ID_CONFLICT'])
+  const again = await send(
+    old('1', 5),
+    { id: '1', customer: 'ann', amount: '5.00', address: { postcode: '1' } },
+    { id: '1', customer: 'ann', amount: '5.00', address: { postcode: '1' }, currency: 'CHF' },
+    old('1', 6),
+    { ...old('4', 1), customer: 'bob' },
+  )
+  assert.equal(again.duplicates, 2)
+  const codes = again.rejected.map(({ code }) => code).sort()
+  assert.deepEqual(codes, ['EVENT_FIELD_TWICE', 'EVENT_ID_CONFLICT', 'EVENT_ID_CONFLICT'])
 })
 
 test('every error code in the page exists', () => {

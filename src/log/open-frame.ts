@@ -79,7 +79,7 @@ export class OpenFrame {
         this.#writeEvent(work, event, key, true)
         continue
       }
-      if (this.#addWithId(work, window, event, 4 * position, key)) continue
+      if (this.#addWithId(work, window, event, 4 * position, key, request.formsBefore)) continue
       conflicts.push({ index: event.index, id: event.id })
       this.#addDead(work, conflictLetter(event, event.id, window.idField))
     }
@@ -118,6 +118,7 @@ export class OpenFrame {
     event: PreparedEvent,
     idAt: number,
     key: Buffer,
+    formsBefore: AppendRequest['formsBefore'],
   ): boolean {
     const place = window.claim(this.#context.ids, idAt, this.timeMs)
     if (place < 0) {
@@ -126,14 +127,19 @@ export class OpenFrame {
       window.setContent(window.head - 1, this.#content)
       return true
     }
-    const start = this.body.length
-    this.body.reserve(3 * event.json.length)
-    this.body.text(event.json)
-    this.#hashContent(start, this.body.length)
-    this.body.truncate(start)
-    if (!window.hasContent(place, this.#content)) return false
+    const isKnown = (json: string) => window.hasContent(place, this.#contentOf(json))
+    if (!isKnown(event.json) && formsBefore?.(event.json).some(isKnown) !== true) return false
     work.duplicate++
     return true
+  }
+
+  #contentOf(json: string): Int32Array {
+    const start = this.body.length
+    this.body.reserve(3 * json.length)
+    this.body.text(json)
+    this.#hashContent(start, this.body.length)
+    this.body.truncate(start)
+    return this.#content
   }
 
   /** Writes an event line; answers where in the body the event's JSON text begins. */

@@ -40,6 +40,11 @@ export interface AppendRequest {
   readonly deadLetters: readonly DeadLetter[]
   /** Bytes of the request, for the queue's bound. */
   readonly bytes: number
+  /**
+   * Texts under which the same event would stand in the log if it had come before its stream's schema changed: asked
+   * for only where an id is known with another content, so that a retry is told from a conflict.
+   */
+  readonly formsBefore?: (json: string) => readonly string[]
 }
 
 export interface AppendResult {

@@ -12,6 +12,7 @@ import type { CoreParts } from './core-parts.ts'
 import { createDeploysCore } from './deploys/deploys-core.ts'
 import { planDeploy } from './deploys/plan-deploy.ts'
 import { refusingProject } from './deploys/refused-project.ts'
+import { formsBefore } from './event-texts.ts'
 import { explainView } from './explain.ts'
 import { createLakeCore } from './lake/lake-core.ts'
 import { logEvents } from './log-events.ts'
@@ -30,7 +31,12 @@ export function createCore(parts: CoreParts): Core {
       if (context.closing()) {
         return Promise.reject(new RefoldError('SERVER_STOPPING', 'the server is stopping'))
       }
-      return context.log.append(request)
+      const stream = context.streams().find(({ name }) => name === request.stream)
+      if (stream === undefined) return context.log.append(request)
+      return context.log.append({
+        ...request,
+        formsBefore: (json) => formsBefore(context.catalog, stream, json),
+      })
     },
     readView: (request, options) => answers.readView(request, options),
     sql: (request, options) => answers.sql(request, options),

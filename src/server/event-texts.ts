@@ -10,7 +10,7 @@
 import type { Catalog } from '../catalog/open-catalog.ts'
 import { schemaHistory } from '../catalog/streams.ts'
 import type { EventTexts } from '../engine/read-events.ts'
-import { compileDecoder } from '../ingest/decoder.ts'
+import { compileDecoder, type Decoder } from '../ingest/decoder.ts'
 import type { CommitSeq } from '../model/cut.ts'
 import { type Field, type FieldType, namesOf, type ObjectType, type StreamDef } from '../model/schema.ts'
 
@@ -19,8 +19,7 @@ export function eventTexts(catalog: Catalog, stream: StreamDef): EventTexts | un
   const history = schemaHistory(catalog).filter((version) => version.stream === stream.name)
   const newest = JSON.stringify(stream.schema)
   if (history.every(({ def }) => JSON.stringify(def.schema) === newest)) return undefined
-  const { id: _id, key: _key, time: _time, ...plain } = stream
-  const decoder = compileDecoder({ ...plain, schema: relaxedObject(stream.schema) }, { depth: 10_000 })
+  const decoder = relaxedDecoder(stream, stream.schema)
   const written = history.map(({ since, def }) => ({
     since,
     schema: nullsAsIn(stream.schema, def.schema),
@@ -86,4 +85,48 @@ function relaxed(type: FieldType): FieldType {
     default:
       return type
   }
+}
+
+/**
+ * For streams by name: the texts that an event of today would have had under earlier schemas. A text counts only where
+ * nothing is lost on the way, so an event that says more than the old one is no retry of it.
+ */
+export function formsBefore(catalog: Catalog, stream: StreamDef, json: string): readonly string[] {
+  const history = schemaHistory(catalog).filter((version) => version.stream === stream.name)
+  const current = relaxedDecoder(stream, stream.schema)
+  const forms = history.flatMap(({ def }) => {
+    const decoded = relaxedDecoder(stream, namedBackwards(def.schema, stream.schema)).decode(json)
+    if (!decoded.ok || decoded.json === json) return []
+    const again = current.decode(decoded.json)
+    return again.ok && again.json === json ? [decoded.json] : []
+  })
+  return [...new Set(forms)]
+}
+
+function relaxedDecoder(stream: StreamDef, schema: ObjectType): Decoder {
+  const { id: _id, key: _key, time: _time, ...plain } = stream
+  return compileDecoder({ ...plain, schema: relaxedObject(schema) }, { depth: 10_000 })
+}
+
+/** The old schema, whose fields are also found under the names that they have now. */
+function namedBackwards(old: ObjectType, next: ObjectType): ObjectType {
+  const fields = old.fields.map((field): Field => {
+    const now = next.fields.find((candidate) => shareName(candidate, field))
+    if (now === undefined) return field
+    const names = new Set([...namesOf(field), ...namesOf(now)])
+    names.delete(field.name)
+    const { aliases: _, ...rest } = field
+    const type = typeBackwards(field.type, now.type)
+    return names.size === 0 ? { ...rest, type } : { ...rest, type, aliases: [...names] }
+  })
+  return { kind: 'object', fields }
+}
+
+function typeBackwards(old: FieldType, next: FieldType): FieldType {
+  if (old.kind === 'object' && next.kind === 'object') return namedBackwards(old, next)
+  if (old.kind === 'array' && next.kind === 'array')
+    return { ...old, element: typeBackwards(old.element, next.element) }
+  if (old.kind === 'map' && next.kind === 'map')
+    return { ...old, value: typeBackwards(old.value, next.value) }
+  return old
 }

@@ -202,3 +202,33 @@ test('where the sender keeps its data and how it listens is ignored', async () =
   const elsewhere = { ...project, dataDir: '/nowhere', server: { host: '0.0.0.0', port: 1 } }
   assert.equal((await plan(elsewhere)).empty, true)
 })
+
+test('over HTTP a plan is answered, and a body that is no project is refused', async () => {
+  const project = await load()
+  server = await openServer({ ...project, server: { host: '127.0.0.1', port: 0 } })
+  const url = `${server.http!.url}/v1/plan`
+  const post = async (body: string) => {
+    const response = await fetch(url, { method: 'POST', body })
+    const answer = (await response.json()) as { error?: { code: string; message: string } }
+    return { status: response.status, answer, cut: response.headers.get('refold-cut') }
+  }
+  const fine = await post(JSON.stringify({ project }))
+  assert.deepEqual(fine, { status: 200, cut: '0', answer: { cut: 0, streams: [], views: [], empty: true } })
+  const refused: readonly (readonly [string, number, string, RegExp])[] = [
+    ['{', 400, 'REQUEST_BODY', /not valid JSON/],
+    ['[]', 400, 'REQUEST_BODY', /not a JSON object/],
+    [JSON.stringify({ project, other: 1 }), 400, 'REQUEST_BODY', /"other" is unknown/],
+    ['{}', 400, 'PROJECT_RECEIVED', /the project/],
+    [
+      JSON.stringify({ project: { ...project, streams: [{}] } }),
+      400,
+      'PROJECT_RECEIVED',
+      /streams\[0\]\.name/,
+    ],
+  ]
+  for (const [body, status, code, message] of refused) {
+    const { status: found, answer } = await post(body)
+    assert.deepEqual([found, answer.error?.code], [status, code], body.slice(0, 40))
+    assert.match(answer.error?.message ?? '', message)
+  }
+})

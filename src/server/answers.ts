@@ -146,12 +146,16 @@ export class Answers {
     const pointers = this.#context.serving()
     if (pointers[view] !== undefined) return
     const building = catalog.get(
-      `SELECT state, reason FROM versions WHERE view = ? AND state IN ('building', 'failed')
+      `SELECT state, reason FROM versions
+       WHERE view = ? AND state IN ('planned', 'building', 'catching_up', 'shadow', 'verified', 'failed')
        ORDER BY created_ms DESC`,
       view,
     )
     if (building?.state === 'failed') {
       throw new RefoldError('VIEW_BUILDING', `view "${view}" could not be folded: ${building.reason}`)
+    }
+    if (building?.state === 'shadow' || building?.state === 'verified') {
+      throw new RefoldError('VIEW_BUILDING', `view "${view}" is built, but does not answer yet`)
     }
     if (building !== undefined) throw new RefoldError('VIEW_BUILDING', `view "${view}" is being folded`)
     const near = nearestName(view, Object.keys(pointers))

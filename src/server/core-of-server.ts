@@ -1,6 +1,6 @@
 /** The running system as HTTP sees it: each method of the core, led to the part that answers it. No state. */
 
-import { versions as allVersions, serving } from '../catalog/versions.ts'
+import { versions as allVersions, serving, type VersionState } from '../catalog/versions.ts'
 import { receivedProject } from '../define/received-project.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Core, ViewInfo } from '../serve/core.ts'
@@ -55,13 +55,24 @@ export function createCore(parts: CoreParts): Core {
   }
 }
 
+const comingStates: readonly VersionState[] = [
+  'planned',
+  'building',
+  'catching_up',
+  'shadow',
+  'verified',
+  'failed',
+]
+
 /** One entry for each view that answers or is being built for the first time. */
 export function viewInfos(context: ServerContext): readonly ViewInfo[] {
   const pointers = serving(context.catalog)
-  return allVersions(context.catalog)
-    .filter(({ view, version, state }) =>
-      pointers[view] === undefined ? state === 'building' || state === 'failed' : pointers[view] === version,
-    )
+  const all = allVersions(context.catalog)
+  const coming = new Map(
+    all.filter(({ state }) => comingStates.includes(state)).map(({ view, version }) => [view, version]),
+  )
+  return all
+    .filter(({ view, version }) => (pointers[view] ?? coming.get(view)) === version)
     .map(({ view, version, sql, plan, sealed, state: stored }) => {
       const progress = context.supervisor.viewProgress(view, version)
       const live = pointers[view] === version

@@ -138,8 +138,16 @@ test('old versions end when their time is over', async () => {
 test('a version that only ticks for comparison never answers, but may be read by its number', async () => {
   await shop.open(shop.project({ views: [perUser] }))
   await shop.send(50)
-  const info = await shop.deploy(shop.project({ views: [doubled] }), { shadow: true })
+  const info = await shop.deploy(shop.project({ views: [doubled, spent] }), { shadow: true })
   assert.equal(info.state, 'shadow')
+  await assert.rejects(shop.rows('spent'), { code: 'VIEW_BUILDING', message: /does not answer yet/ })
+  assert.deepEqual(
+    shop.server.core.views().map(({ name, state }) => [name, state]),
+    [
+      ['per_user', 'live'],
+      ['spent', 'building'],
+    ],
+  )
   const cut = await shop.send(50)
   await check('per_user', counts(), cut)
   const version = info.views[0]?.to ?? ''
@@ -148,7 +156,7 @@ test('a version that only ticks for comparison never answers, but may be read by
     return JSON.stringify(sorted(rows)) === JSON.stringify(sorted(counts(2)))
   })
   // The next deploy takes it over.
-  const next = await shop.deploy(shop.project({ views: [doubled] }))
+  const next = await shop.deploy(shop.project({ views: [doubled, spent] }))
   assert.deepEqual([next.state, next.outcome?.events ?? 0], ['live', 0])
   assert.equal(shop.server.deploys.show(info.id).state, 'cancelled')
   await check('per_user', counts(2), cut)

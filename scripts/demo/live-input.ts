@@ -24,6 +24,8 @@ export interface ReaderFigures {
 
 export interface LiveInput {
   readonly figures: ReaderFigures
+  /** Resolves once the reader has had an answer of this version. */
+  untilRead(version: string): Promise<void>
   /** Ends the steady input and the reader. */
   stop(): Promise<void>
   /** Sends what is left as fast as it goes. */
@@ -46,12 +48,15 @@ export function startLiveInput(stage: Stage, file: string): LiveInput {
   // What went wrong is told by `stop`, also when the act ends early.
   const both = Promise.all([sending, reading])
   both.catch(() => undefined)
+  const untilRead = async (version: string) => {
+    while (!over && figures.versions.at(-1) !== version) await pause(10)
+  }
   const stop = async () => {
     over = true
     await both
   }
   const sendRest = () => sendAll(() => server.url, source, requestsInFlight, counts)
-  return { figures, stop, sendRest }
+  return { figures, untilRead, stop, sendRest }
 }
 
 async function readOn(stage: Stage, figures: ReaderFigures, over: () => boolean): Promise<void> {

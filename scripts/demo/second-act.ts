@@ -101,7 +101,9 @@ async function mendedPasses(stage: Stage, input: LiveInput, reports: Report[]): 
   tellCompare(stage, deployed)
   const green = info.checks.filter(({ verdict }) => verdict === 'green').map(({ name }) => name)
   picture.say(`    green: ${green.join(', ')}; live from cut ${info.cutoverAt}`)
-  reports.push(await takeReport(stage, 'after the cutover'))
+  const after = await takeReport(stage, 'after the cutover')
+  reports.push(after)
+  await input.untilRead(after.version)
   return deployed
 }
 
@@ -127,6 +129,7 @@ async function backAndForth(
   mustHold(stage, tookMs < 1000, `the rollback took ${tookMs.toFixed(0)} ms`)
   picture.say('')
   picture.say(`${at(stage)} rolled back: ${tookMs.toFixed(0)} ms later a read gives the old logic again`)
+  await input.untilRead(back.version)
   const again = await deployAndWatch(stage, input)
   const forth = await takeReport(stage, 'when it was put in place again')
   reports.push(forth)
@@ -138,6 +141,7 @@ async function backAndForth(
   picture.say(
     `${at(stage)} deployed again in ${again.seconds.toFixed(1)} s: its version had stayed warm, ${shown(again.info.outcome?.events ?? 0)} events were folded`,
   )
+  await input.untilRead(forth.version)
   // A while of the new logic under live input.
   await pause(1000)
 }

@@ -96,6 +96,14 @@ test('a deploy is rolled back at once, to versions that went on counting', async
   // The way forward is short: the version is warm, so nothing is folded.
   const forward = await shop.deploy(shop.project({ views: [doubled, spent] }))
   assert.deepEqual([forward.state, forward.outcome?.events ?? 0], ['live', 0])
+  const estimates = forward.plan.views.flatMap(({ estimate }) => (estimate === undefined ? [] : [estimate]))
+  assert.deepEqual(
+    estimates.map(({ events, reusedEvents }) => [events, reusedEvents]),
+    [
+      [0, 300],
+      [0, 300],
+    ],
+  )
   const last = await shop.send(10)
   await check('per_user', counts(2), last)
 })

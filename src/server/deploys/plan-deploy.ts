@@ -9,7 +9,13 @@ import { lakeManifest } from '../../catalog/lake.ts'
 import { measuredBuilds } from '../../catalog/measured-builds.ts'
 import { slicesOf } from '../../catalog/slices.ts'
 import { trimOf } from '../../catalog/trims.ts'
-import { type NewVersion, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
+import {
+  type NewVersion,
+  readVersion,
+  serving,
+  tickingStates,
+  type VersionRow,
+} from '../../catalog/versions.ts'
 import { wholeVersionOf } from '../../define/identity.ts'
 import type { ProjectDef } from '../../define/types.ts'
 import { checkChanges } from '../../deploy/plan-checks.ts'
@@ -18,7 +24,7 @@ import { settingReasons, versionReasons, type WantedView } from '../../deploy/pl
 import { streamChanges } from '../../deploy/plan-streams.ts'
 import { type HistoryPiece, streamHistory } from '../../deploy/stream-history.ts'
 import type { BuildEstimate, DeployPlan, ViewChange } from '../../deploy/types.ts'
-import type { VersionId } from '../../model/cut.ts'
+import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import type { StreamDef } from '../../model/schema.ts'
 import { checkedViews } from '../checked-project.ts'
 import type { ServerContext } from '../context.ts'
@@ -142,7 +148,7 @@ function costOf(
   const stream = wanted.plan.streams[0] ?? ''
   const pieces = facts.pieces(stream)
   const same = readVersion(catalog, wanted.view, wanted.version)
-  const own = same === undefined || same.state === 'failed' ? 0 : same.sealed
+  const own = same === undefined ? 0 : foldedOf(context, same)
   const sealed = Math.max(own, baseCut(catalog, wanted.view, wanted.version) ?? 0)
   const events = pieces.reduce((sum, piece) => sum + piece.events, 0)
   const estimate = estimateBuild({
@@ -158,6 +164,12 @@ function costOf(
 }
 
 /** Bytes of a version's slices, put as if they reached the log's end. */
+/** A version that ticks, such as one that a rollback left warm, has folded everything, though not all is in slices. */
+function foldedOf({ log }: ServerContext, { state, sealed }: VersionRow): CommitSeq {
+  if (state === 'failed') return 0
+  return tickingStates.includes(state) ? log.state().cut.commit : sealed
+}
+
 function sliceBytes({ catalog, log }: ServerContext, version: VersionRow): number {
   const slices = slicesOf(catalog, version.view, version.version)
   const bytes = slices.reduce((sum, slice) => sum + slice.bytes, 0)

@@ -436,3 +436,27 @@ test('a version from before a change reads on as it was made, and stops rather t
   assert.equal(stalled.cut, cut)
   assert.match(stalled.stalled['per_who']?.message ?? '', /field "n" has a value that is no BIGINT/)
 })
+
+test('whoever follows the events goes on in the newest form when the schema changes', async () => {
+  await start(await load('id: z.string(), user: z.string()'))
+  await send(['{"id":"1","user":"ann"}'])
+  const stop = new AbortController()
+  const events = server!.core
+    .events({ stream: 'orders', follow: true, signal: stop.signal })
+    [Symbol.asyncIterator]()
+  const next = async () => ((await events.next()).value as { json: string }).json
+  assert.equal(await next(), '{"id":"1","user":"ann"}')
+  await server!.reload(await load('customer: z.string(), id: z.string()', "aliases: { customer: 'user' }"))
+  await send(['{"id":"2","user":"bob"}', '{"id":"3","customer":"cy"}'])
+  assert.deepEqual(
+    [await next(), await next()],
+    ['{"customer":"bob","id":"2"}', '{"customer":"cy","id":"3"}'],
+  )
+  stop.abort()
+  await events.return?.()
+  assert.deepEqual(await eventTexts(), [
+    '{"customer":"ann","id":"1"}',
+    '{"customer":"bob","id":"2"}',
+    '{"customer":"cy","id":"3"}',
+  ])
+})

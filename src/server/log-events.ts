@@ -25,8 +25,7 @@ const PIECE_EVENTS = 4_096
 
 export async function* logEvents(context: ServerContext, request: EventsRequest): AsyncGenerator<LogEvent> {
   const { signal, follow } = request
-  const stream = streamOf(context, request)
-  const texts = eventTexts(context.catalog, stream)
+  let read = readingOf(context, streamOf(context, request))
   const matches = matcher(request)
   const stop = lastCommit(request)
   refuseTrimmed(context, request)
@@ -36,10 +35,14 @@ export async function* logEvents(context: ServerContext, request: EventsRequest)
   const ended = () => signal?.aborted === true || context.closing()
   while (left > 0 && !ended()) {
     const from = reached
+    // The schema may change while a reader follows.
+    const now = context.streams().find(({ name }) => name === request.stream)
+    if (now !== undefined && now !== read.stream) read = readingOf(context, now)
+    const { stream } = read
     const piece = await context.pins.with((sources) => {
       const trim = trimmedBeyond(context.catalog, [stream.name], from)
       if (trim !== undefined) throw historyTrimmed('reading on', trim)
-      return readPiece(context, sources, { stream, texts }, from, stop)
+      return readPiece(context, sources, read, from, stop)
     })
     for (const event of piece.events) {
       if (isPast(request, event)) return
@@ -58,6 +61,10 @@ export async function* logEvents(context: ServerContext, request: EventsRequest)
 interface ReadStream {
   readonly stream: StreamDef
   readonly texts: EventTexts | undefined
+}
+
+function readingOf(context: ServerContext, stream: StreamDef): ReadStream {
+  return { stream, texts: eventTexts(context.catalog, stream) }
 }
 
 async function readPiece(

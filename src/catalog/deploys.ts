@@ -79,6 +79,15 @@ export function newestDeploy(catalog: Catalog, states: readonly string[]): Deplo
   return row === undefined ? undefined : toDeploy(row)
 }
 
+/** The newest deploy that answers and changed views. */
+export function newestLiveDeploy(catalog: Catalog): DeployRow | undefined {
+  const row = catalog.get(
+    `SELECT * FROM deploys WHERE state = 'live' AND json_array_length(outcome, '$.views') > 0
+     ORDER BY id DESC LIMIT 1`,
+  )
+  return row === undefined ? undefined : toDeploy(row)
+}
+
 function toDeploy(row: SqlRow): DeployRow {
   return {
     id: Number(row.id),

@@ -123,6 +123,23 @@ export function versions(catalog: Catalog): readonly VersionRow[] {
   return catalog.all('SELECT * FROM versions ORDER BY created_ms, view, version').map(toVersion)
 }
 
+export interface WarmVersion {
+  readonly view: string
+  readonly version: VersionId
+  readonly warmUntilMs: number
+}
+
+/** Cheap: no plan is read. */
+export function warmVersions(catalog: Catalog): readonly WarmVersion[] {
+  return catalog
+    .all(`SELECT view, version, warm_until_ms FROM versions WHERE state = 'warm' ORDER BY view, version`)
+    .map((row) => ({
+      view: String(row.view),
+      version: String(row.version),
+      warmUntilMs: Number(row.warm_until_ms ?? 0),
+    }))
+}
+
 /** View → version that answers for it. */
 export function serving(catalog: Catalog): Serving {
   const rows = catalog.all('SELECT view, version FROM pointers ORDER BY view')

@@ -3,7 +3,7 @@
  * by now. The file gives settings, new streams and compatible changes of streams. No state.
  */
 
-import { deployRows } from '../../catalog/deploys.ts'
+import { deployRows, newestDeploy } from '../../catalog/deploys.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { latestStreams } from '../../catalog/streams.ts'
 import { readVersion, serving, tickingStates, versions } from '../../catalog/versions.ts'
@@ -26,16 +26,18 @@ export function deployedProject(file: ProjectDef, catalog: Catalog): ProjectDef 
 export function withDefinitions(project: ProjectDef, catalog: Catalog): ProjectDef {
   const deployed = newestDefinitions(catalog)
   if (deployed === undefined) return { ...project, views: recordedViews(catalog) }
-  const { root, file, dataDir, server, engine, streams, seal, history, limits } = project
+  const { root, file, dataDir, server, engine, streams, seal, history, verify, limits } = project
   const settings = { root, file, dataDir, server, engine, streams, seal, limits }
-  return { ...project, ...deployed, ...settings, ...(history === undefined ? {} : { history }) }
+  return {
+    ...{ ...project, ...deployed, ...settings },
+    ...(history === undefined ? {} : { history }),
+    ...(verify === undefined ? {} : { verify }),
+  }
 }
 
 export function newestDefinitions(catalog: Catalog): ProjectDef | undefined {
-  return deployRows(catalog)
-    .filter(({ state }) => state === 'live')
-    .map((row) => toDeploy(row).request.project)
-    .at(-1)
+  const newest = newestDeploy(catalog, ['live'])
+  return newest === undefined ? undefined : toDeploy(newest).request.project
 }
 
 /** Streams for the start: the file's where old events fit them, and as recorded those that are deployed or read beside. */

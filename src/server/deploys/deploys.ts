@@ -3,8 +3,9 @@
  * else is in the catalog. One deploy is open at a time, so what a plan said still holds when it is carried out.
  */
 
-import { addDeploy, deployRows, newestDeploy } from '../../catalog/deploys.ts'
+import { addDeploy, deployRows, newestDeploy, newestLiveDeploy } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
+import type { Catalog } from '../../catalog/open-catalog.ts'
 import { type NewVersion, readVersion, setVersionStates } from '../../catalog/versions.ts'
 import type { ProjectDef } from '../../define/types.ts'
 import type {
@@ -35,7 +36,7 @@ import {
 } from './deploy-record.ts'
 import { DeployRun } from './deploy-run.ts'
 import { planOf } from './plan-deploy.ts'
-import { startCut } from './start-point.ts'
+import { begunAt, startCut } from './start-point.ts'
 
 export interface RollbackRequest {
   /** Left out: all views of the deploy. */
@@ -96,20 +97,23 @@ export class Deploys {
     try {
       const { context } = this.#parts
       const wanted = await checkedViews(project, context.catalog)
-      const plan = planOf(context, project, wanted)
-      if (plan.views.some(({ to }) => to !== undefined)) await this.#parts.takeStreams(project)
-      const views = deployedViews(plan)
+      const planned = planOf(context, project, wanted)
+      if (planned.views.some(({ to }) => to !== undefined)) await this.#parts.takeStreams(project)
+      const changed = deployedViews(planned)
       const versions: NewVersion[] = []
-      for (const version of wanted) {
-        if (!views.some(({ view, to }) => view === version.view && to === version.version)) continue
-        const start = await startCut(context, options.from, version)
+      for (const asked of wanted) {
+        if (!changed.some(({ view, to }) => view === asked.view && to === asked.version)) continue
+        const start = await startCut(context, options.from, asked)
+        const version = begunAt(asked, start)
         const known = readVersion(context.catalog, version.view, version.version)
         const reaches = known === undefined || known.state === 'failed' ? start : known.sealed
         checkHistory(context, version, Math.max(start, reaches))
-        versions.push({ ...version, start })
+        versions.push(version)
       }
       this.#refuseSecond(true)
-      const set = settingsOnly(plan, wanted)
+      const set = settingsOnly(context.catalog, planned, wanted)
+      const plan = withVersions(planned, versions)
+      const views = deployedViews(plan)
       const id = this.#record({ project, options, author }, plan, views, [...versions, ...set])
       context.crash('deploy.recorded')
       // An engine is told such a setting when it starts.
@@ -216,11 +220,8 @@ export class Deploys {
   /** The newest deploy that answers and whose old versions are all still warm. */
   revertible(): Deploy | undefined {
     const { catalog } = this.#parts.context
-    const row = deployRows(catalog)
-      .filter(({ state }) => state === 'live')
-      .map(toDeploy)
-      .filter(({ outcome }) => (outcome.views ?? []).length > 0)
-      .at(-1)
+    const newest = newestLiveDeploy(catalog)
+    const row = newest === undefined ? undefined : toDeploy(newest)
     if (row === undefined) return undefined
     const isWarm = ({ view, from, rolledBack }: DeployedView) =>
       rolledBack === true || from === undefined || readVersion(catalog, view, from)?.state === 'warm'
@@ -260,10 +261,29 @@ export class Deploys {
       const what = unknown === undefined ? 'no view is left' : `view "${unknown}" is not there`
       throw new RefoldError('ROLLBACK_IMPOSSIBLE', `${what} to roll back in deploy ${deploy.id}`)
     }
-    await rollBack(context, deploy, views, order)
+    await this.#withoutOpen(deploy, order, () => rollBack(context, deploy, views, order))
     context.logger.info('rolled back', { deploy: deploy.id, reason: order.reason })
     await this.#parts.afterCutover(deployOf(context.catalog, deploy.id))
     return this.show(deploy.id)
+  }
+
+  /**
+   * What an open deploy was planned against answers no longer once this is done, so that it would put only a part of its
+   * project in place: it moves nothing from now on, and is cancelled.
+   */
+  async #withoutOpen(deploy: Deploy, order: RollbackOrder, moveBack: () => Promise<void>): Promise<void> {
+    const open = this.#open()
+    const run = this.#run
+    if (open !== undefined && run?.id === open.id) run.stop()
+    try {
+      await moveBack()
+    } catch (error) {
+      await run?.done
+      this.resumeOpen()
+      throw error
+    }
+    if (open === undefined || !isOpen(this.show(open.id).state)) return
+    await this.cancel(open.id, `deploy ${deploy.id} was rolled back: ${order.reason}`, order.author)
   }
 
   #toRollBack(names: readonly string[] | undefined, id: number | undefined): Deploy {
@@ -397,8 +417,23 @@ export class Deploys {
 }
 
 /** Versions that stay as they are, with a setting that changes none of their rows. */
-function settingsOnly({ views }: DeployPlan, wanted: readonly NewVersion[]): readonly NewVersion[] {
-  const stays = (version: NewVersion) =>
-    views.some(({ view, from, to }) => view === version.view && from === to && to === version.version)
-  return wanted.filter(stays)
+function settingsOnly(
+  catalog: Catalog,
+  { views }: DeployPlan,
+  wanted: readonly NewVersion[],
+): readonly NewVersion[] {
+  return wanted.flatMap((version) => {
+    const stays = views.find(({ view, from, to }) => view === version.view && from === to)
+    const row = stays?.to === undefined ? undefined : readVersion(catalog, version.view, stays.to)
+    return row === undefined ? [] : [begunAt(version, row.start)]
+  })
+}
+
+/** The plan with the versions that it comes to once it is known where their histories begin. */
+function withVersions(plan: DeployPlan, versions: readonly NewVersion[]): DeployPlan {
+  const views = plan.views.map((change) => {
+    const begun = versions.find(({ view }) => view === change.view)
+    return begun === undefined ? change : { ...change, to: begun.version }
+  })
+  return { ...plan, views }
 }

@@ -1,13 +1,13 @@
 /** How far the views that answer are behind the log. No state. */
 
-import { serving } from '../../catalog/versions.ts'
 import type { ServerContext } from '../context.ts'
 
 /** Age of the oldest event that some view's answer lacks; views that stand still on an event are left out. */
-export function liveLagMs({ catalog, supervisor, history, clock }: ServerContext): number {
+export function liveLagMs(context: ServerContext): number {
+  const { supervisor, history, clock } = context
   const progress = supervisor.progress
   if (progress === undefined) return 0
-  const pointers = serving(catalog)
+  const pointers = context.serving()
   let least = Number.POSITIVE_INFINITY
   for (const { view, version, cut, stalled } of progress.views) {
     if (stalled === undefined && pointers[view] === version && cut < least) least = cut

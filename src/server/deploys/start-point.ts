@@ -3,6 +3,7 @@
 import { lakeManifest } from '../../catalog/lake.ts'
 import { trimmedBeyond } from '../../catalog/trims.ts'
 import type { NewVersion } from '../../catalog/versions.ts'
+import { versionOf } from '../../define/identity.ts'
 import type { StartPoint } from '../../deploy/types.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
@@ -24,6 +25,16 @@ export async function startCut(
     )
   }
   return cut
+}
+
+/**
+ * The version that an asked one is when its history begins at a cut. Over less of history the same logic gives other
+ * rows, so it is another version: what either reported is given again whatever is deployed later.
+ */
+export function begunAt(asked: NewVersion, start: CommitSeq): NewVersion {
+  if (start === 0 || asked.identity === undefined) return { ...asked, start }
+  const identity = { ...asked.identity, start }
+  return { ...asked, version: versionOf(identity), identity, start }
 }
 
 async function cutOf(context: ServerContext, from: StartPoint, wanted: NewVersion): Promise<CommitSeq> {

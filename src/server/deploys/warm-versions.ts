@@ -7,7 +7,7 @@
  */
 
 import { recordAudit } from '../../catalog/journal.ts'
-import { setVersionStates, type VersionRow, versions } from '../../catalog/versions.ts'
+import { setVersionStates, type WarmVersion, warmVersions } from '../../catalog/versions.ts'
 import type { DeployParts } from './deploy-parts.ts'
 import type { Deploys } from './deploys.ts'
 import { liveLagMs } from './live-lag.ts'
@@ -45,7 +45,7 @@ export class WarmVersions {
   async endDue(): Promise<void> {
     const { catalog, clock, publications } = this.#parts.context
     const ended = await publications.run(async () => {
-      const due = dueVersions(versions(catalog), clock.nowMs())
+      const due = dueVersions(warmVersions(catalog), clock.nowMs())
       if (due.length === 0) return due
       catalog.transaction('version-states', () => {
         setVersionStates(catalog, due, 'retired')
@@ -61,7 +61,7 @@ export class WarmVersions {
 
   async #watchLag(): Promise<void> {
     const { context } = this.#parts
-    const deploy = this.#deploys.revertible()
+    const deploy = warmVersions(context.catalog).length === 0 ? undefined : this.#deploys.revertible()
     const limit = deploy?.request.options.autoRollback.lagMs
     const lagMs = limit === undefined ? 0 : liveLagMs(context)
     if (deploy === undefined || limit === undefined || lagMs <= limit) {
@@ -78,9 +78,7 @@ export class WarmVersions {
 }
 
 /** Warm versions to end now; of those that are too many, the ones whose time would be over first. */
-export function dueVersions(all: readonly VersionRow[], nowMs: number): readonly VersionRow[] {
-  const warm = all
-    .filter(({ state }) => state === 'warm')
-    .sort((a, b) => (b.warmUntilMs ?? 0) - (a.warmUntilMs ?? 0))
-  return warm.filter(({ warmUntilMs }, index) => index >= WARM_MAX || (warmUntilMs ?? 0) <= nowMs)
+export function dueVersions(all: readonly WarmVersion[], nowMs: number): readonly WarmVersion[] {
+  const warm = [...all].sort((a, b) => b.warmUntilMs - a.warmUntilMs)
+  return warm.filter(({ warmUntilMs }, index) => index >= WARM_MAX || warmUntilMs <= nowMs)
 }

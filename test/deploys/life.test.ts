@@ -4,6 +4,8 @@
  */
 
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WARM_MAX } from '../../src/server/deploys/warm-versions.ts'
@@ -64,6 +66,25 @@ test('a setting that makes no new version is taken over, and the second plan is 
   await eventually(async () => JSON.stringify(await shop.rows('strict')) === '[{"s":null,"n":0}]')
   assert.equal((await shop.deploy(skipping)).plan.empty, true)
   assert.equal(await shop.version('totals'), version)
+})
+
+test('a rollback also ends the deploys after it that changed nothing; the token is on no record', async () => {
+  const before = shop.project({ views: [totals], server: { host: '127.0.0.1', port: 0, token: 'geheim' } })
+  await shop.open(before)
+  const after = { ...before, views: [times(2)] }
+  const { id } = await shop.deploy(after)
+  const empty = await shop.deploy(after)
+  await shop.server.deploys.rollback({ reason: 'back', author: { who: 'tester' } })
+  const states = shop.server.deploys.list().map((info) => [info.id, info.state])
+  assert.deepEqual(states.slice(1), [
+    [id, 'rolled_back'],
+    [empty.id, 'rolled_back'],
+  ])
+  const again = await shop.deploy(before)
+  assert.equal(again.plan.empty, true)
+  await shop.close()
+  const catalog = ['catalog.sqlite', 'catalog.sqlite-wal'].map((name) => join(shop.folder, 'data', name))
+  for (const file of catalog) if (existsSync(file)) assert.ok(!readFileSync(file).includes('geheim'))
 })
 
 test('live views that stay behind take the deploy back', async () => {

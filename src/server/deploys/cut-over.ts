@@ -7,6 +7,7 @@
  * crash between transaction and message is harmless: the next engine is started with the pointers of the catalog.
  */
 
+import { deployRows } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
 import { movePointers, readVersion, serving } from '../../catalog/versions.ts'
 import type { DeployAuthor } from '../../deploy/types.ts'
@@ -14,7 +15,7 @@ import type { ViewProgress } from '../../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { ServerContext } from '../context.ts'
-import { type Deploy, type DeployedView, stepDeploy } from './deploy-record.ts'
+import { type Deploy, type DeployedView, stepDeploy, toDeploy } from './deploy-record.ts'
 
 type Moves = Readonly<Record<string, VersionId | null>>
 
@@ -100,6 +101,7 @@ export async function rollBack(
         gained: { views: outcome },
         reason: order.reason,
       })
+      if (whole) rollBackEmptyOnes(context, deploy.id)
       recordAudit(catalog, 'rollback', {
         deploy: deploy.id,
         ...authorDetails(order.author),
@@ -113,6 +115,15 @@ export async function rollBack(
     await running?.engine.setServing(serving(catalog)).catch(() => {})
     context.noteReport()
   })
+}
+
+/** Deploys after it that changed no view had the same definitions, which no longer hold. */
+function rollBackEmptyOnes({ catalog }: ServerContext, id: number): void {
+  for (const row of deployRows(catalog)) {
+    const { views = [] } = toDeploy(row).outcome
+    if (row.id <= id || row.state !== 'live' || views.length > 0) continue
+    stepDeploy(catalog, row.id, { state: 'rolled_back', reason: `deploy ${id} was rolled back` })
+  }
 }
 
 export function authorDetails({ who, source }: DeployAuthor): {

@@ -65,6 +65,12 @@ export interface Deploy {
   readonly changedMs: number
 }
 
+/** As it goes on record: without the token, which opens the server and decides nothing of a deploy. */
+export function keptRequest(request: DeployRequest): DeployRequest {
+  const { token: _, ...server } = request.project.server
+  return { ...request, project: { ...request.project, server } }
+}
+
 /** A deploy in one of these goes on by itself, or waits for a word; there is one at a time. */
 export const openStates: readonly DeployState[] = [
   'planned',

@@ -30,6 +30,7 @@ import {
   deployInfo,
   deployOf,
   isOpen,
+  keptRequest,
   openStates,
   stepDeploy,
   toDeploy,
@@ -318,7 +319,7 @@ export class Deploys {
       const id = addDeploy(catalog, {
         state: 'planned',
         who: request.author.who,
-        request: request as unknown as JsonValue,
+        request: keptRequest(request) as unknown as JsonValue,
         plan: plan as unknown as JsonValue,
       })
       stepDeploy(catalog, id, { gained: { views } })

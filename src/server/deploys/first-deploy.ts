@@ -12,7 +12,7 @@ import type { DeployAuthor } from '../../deploy/types.ts'
 import type { JsonValue } from '../../model/schema.ts'
 import type { ServerContext } from '../context.ts'
 import { authorDetails } from './cut-over.ts'
-import { deployedViews, stepDeploy } from './deploy-record.ts'
+import { deployedViews, keptRequest, stepDeploy } from './deploy-record.ts'
 import { planOf } from './plan-deploy.ts'
 
 export function deployAtOnce(
@@ -31,7 +31,7 @@ export function deployAtOnce(
     const id = addDeploy(catalog, {
       state: 'live',
       who: author.who,
-      request: request as unknown as JsonValue,
+      request: keptRequest(request) as unknown as JsonValue,
       plan: plan as unknown as JsonValue,
     })
     const gained = { views, seconds: 0, events: 0, bytes: 0, cutoverAt: 0, liveMs: clock.nowMs() }

@@ -11,13 +11,7 @@ import type { Catalog } from '../../catalog/open-catalog.ts'
 import { recordSkipped } from '../../catalog/skipped.ts'
 import { dropSlices } from '../../catalog/slices.ts'
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
-import {
-  addVersion,
-  type NewVersion,
-  readVersion,
-  sealedCut,
-  type VersionRow,
-} from '../../catalog/versions.ts'
+import { addVersion, type NewVersion, readVersion, type VersionRow } from '../../catalog/versions.ts'
 import { replayRanges, sizeOf, streamHistory } from '../../deploy/stream-history.ts'
 import type { LogSources } from '../../engine/engine.ts'
 import type { JobOptions } from '../../engine/run-job.ts'

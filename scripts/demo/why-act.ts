@@ -86,6 +86,7 @@ async function holdAgainstPlain(stage: Stage, why: Why): Promise<void> {
   const [lateEvents] = await rowsOf(connection, `SELECT count(*)::INTEGER AS n ${late}`)
   connection.closeSync()
   instance.closeSync()
+  const wrongBefore = stage.wrong.length
   for (const column of counted) {
     const [first = 0n, second = 0n, third = 0n, last = 0n] = steps.map((step) => step.get(column) ?? 0n)
     const expected = [first, second - first, third - second, last - third, last].join()
@@ -95,6 +96,7 @@ async function holdAgainstPlain(stage: Stage, why: Why): Promise<void> {
   }
   const n = Number(lateEvents?.['n'])
   mustHold(stage, why.lateEvents === n, `why says ${why.lateEvents} late events, plain DuckDB ${n}`)
+  if (stage.wrong.length > wrongBefore) return
   stage.picture.say(`    plain DuckDB gives the same parts of ${counted.join(', ')}`)
 }
 

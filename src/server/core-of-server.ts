@@ -33,10 +33,7 @@ export function createCore(parts: CoreParts): Core {
       }
       const stream = context.streams().find(({ name }) => name === request.stream)
       if (stream === undefined) return context.log.append(request)
-      return context.log.append({
-        ...request,
-        formsBefore: (json) => formsBefore(context.catalog, stream, json),
-      })
+      return context.log.append({ ...request, formsBefore: formsBefore(context.catalog, stream) })
     },
     readView: (request, options) => answers.readView(request, options),
     sql: (request, options) => answers.sql(request, options),

@@ -88,19 +88,35 @@ function relaxed(type: FieldType): FieldType {
 }
 
 /**
- * For streams by name: the texts that an event of today would have had under earlier schemas. A text counts only where
- * nothing is lost on the way, so an event that says more than the old one is no retry of it.
+ * The texts that an event of today would have had under earlier schemas of its stream. A text counts only where nothing
+ * is lost on the way, so an event that says more than the old one is no retry of it. The catalog is asked when the
+ * first text is.
  */
-export function formsBefore(catalog: Catalog, stream: StreamDef, json: string): readonly string[] {
-  const history = schemaHistory(catalog).filter((version) => version.stream === stream.name)
-  const current = relaxedDecoder(stream, stream.schema)
-  const forms = history.flatMap(({ def }) => {
-    const decoded = relaxedDecoder(stream, namedBackwards(def.schema, stream.schema)).decode(json)
-    if (!decoded.ok || decoded.json === json) return []
-    const again = current.decode(decoded.json)
-    return again.ok && again.json === json ? [decoded.json] : []
-  })
-  return [...new Set(forms)]
+export function formsBefore(catalog: Catalog, stream: StreamDef): (json: string) => readonly string[] {
+  let compiled: { readonly current: Decoder; readonly earlier: readonly Decoder[] } | undefined
+  const compile = () => {
+    const schemas = new Map(
+      schemaHistory(catalog)
+        .filter((version) => version.stream === stream.name)
+        .map(({ def }) => [JSON.stringify(def.schema), def.schema]),
+    )
+    schemas.delete(JSON.stringify(stream.schema))
+    const earlier = [...schemas.values()].map((schema) =>
+      relaxedDecoder(stream, namedBackwards(schema, stream.schema)),
+    )
+    return { current: relaxedDecoder(stream, stream.schema), earlier }
+  }
+  return (json) => {
+    compiled ??= compile()
+    const { current, earlier } = compiled
+    const forms = earlier.flatMap((decoder) => {
+      const decoded = decoder.decode(json)
+      if (!decoded.ok || decoded.json === json) return []
+      const again = current.decode(decoded.json)
+      return again.ok && again.json === json ? [decoded.json] : []
+    })
+    return [...new Set(forms)]
+  }
 }
 
 function relaxedDecoder(stream: StreamDef, schema: ObjectType): Decoder {

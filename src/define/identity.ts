@@ -7,7 +7,7 @@
  */
 
 import { createHash } from 'node:crypto'
-import type { VersionId } from '../model/cut.ts'
+import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { type Field, type FieldType, type JsonValue, type StreamDef, sqlType } from '../model/schema.ts'
 
 /** Raised when the same words come to mean other rows, so that every view is folded anew. */
@@ -30,6 +30,8 @@ export interface IdentityParts {
   readonly format: number
   readonly sql: string
   readonly reads: readonly { readonly name: string; readonly fields: readonly IdentityField[] }[]
+  /** Events up to this cut are no part of it; left out: all are. The same logic over less is another version. */
+  readonly start?: CommitSeq
 }
 
 /** What is kept with a version: its parts, and beside them the files that made its definition. */
@@ -54,8 +56,14 @@ export function identityParts({ printedSql, streams, fields = {} }: IdentityInpu
 
 /** SHA-256 in lower-case hex. */
 export function versionOf(parts: IdentityParts): VersionId {
-  const { format, sql, reads } = parts
-  return createHash('sha256').update(JSON.stringify({ format, sql, reads })).digest('hex')
+  const { format, sql, reads, start = 0 } = parts
+  const text = JSON.stringify({ format, sql, reads, ...(start === 0 ? {} : { start }) })
+  return createHash('sha256').update(text).digest('hex')
+}
+
+/** The version that has this logic over all of history. */
+export function wholeVersionOf({ format, sql, reads }: IdentityParts): VersionId {
+  return versionOf({ format, sql, reads })
 }
 
 export function versionId(input: IdentityInput): VersionId {

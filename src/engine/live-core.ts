@@ -153,11 +153,12 @@ export class LiveCore {
   }
 
   async addVersion(spec: EngineView): Promise<undefined> {
-    const [bad] = await slicesThatDoNotCheck(spec.slices)
-    if (bad !== undefined) {
+    const bad = await slicesThatDoNotCheck(spec.slices)
+    if (bad.length > 0) {
       throw new RefoldError(
         'SLICE_CORRUPT',
-        `slice "${bad.path}" of view "${spec.view}" does not match its checksum`,
+        `slice "${bad[0]?.path}" of view "${spec.view}" does not match its checksum`,
+        { details: { paths: bad.map(({ path }) => path) } },
       )
     }
     await this.#images.load(spec)

@@ -40,12 +40,27 @@ export async function refoldBadSlices(context: ServerContext, bad: readonly Slic
           giveUp(context, entry, error)
           break
         }
+        const more = damagedSlices(context, entry, error).filter(
+          ({ path }) => !entry.bad.some((slice) => slice.path === path),
+        )
+        entry.bad.push(...more)
         const reason = error instanceof Error ? error.message : String(error)
         context.logger.error('folding a damaged slice again failed', { view: entry.view, reason })
         await context.supervisor.until(() => false, context.clock.monotonicMs() + RETRY_MS)
       }
     }
   }
+}
+
+/** The slices of a version that an error of the engine says are damaged. */
+export function damagedSlices(
+  { catalog }: ServerContext,
+  { view, version }: { readonly view: string; readonly version: string },
+  error: unknown,
+): readonly SliceInfo[] {
+  if (!(error instanceof RefoldError) || error.code !== 'SLICE_CORRUPT') return []
+  const { paths = [] } = { ...(error.details as { readonly paths?: readonly string[] } | undefined) }
+  return slicesOf(catalog, view, version).filter(({ path }) => paths.includes(path))
 }
 
 /** Its readers are told what has to come back from a backup; a restart looks again. */

@@ -13,9 +13,10 @@ import type { BuildProgress } from '../../deploy/types.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError, toErrorBody } from '../../model/errors.ts'
 import { unreachable } from '../../std/assert.ts'
+import { damagedSlices, refoldBadSlices } from '../bad-slices.ts'
 import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
-import { deleteSlices, foldHistory } from './build-version.ts'
+import { foldHistory } from './build-version.ts'
 import { authorDetails, cutOver } from './cut-over.ts'
 import type { DeployParts } from './deploy-parts.ts'
 import { type Deploy, type DeployedView, deployOf, stepDeploy } from './deploy-record.ts'
@@ -329,17 +330,16 @@ export class DeployRun {
 
   /** Whether trying again may help; waits until it is time. */
   async #mended(error: unknown): Promise<boolean> {
-    const { logger, supervisor, clock, publications } = this.#context
+    const { logger, supervisor, clock } = this.#context
     const reason = error instanceof Error ? error.message : String(error)
     logger.warn('a step of a deploy failed', { deploy: this.id, reason })
-    if (error instanceof RefoldError && error.code === 'SLICE_CORRUPT') {
-      await publications.run(async () => {
-        for (const { view, to } of this.#targets(deployOf(this.#context.catalog, this.id))) {
-          if (this.#ticks(view, to)) continue
-          deleteSlices(this.#context, view, to)
-        }
-      })
-      return true
+    const damaged = () =>
+      this.#targets(deployOf(this.#context.catalog, this.id)).flatMap(({ view, to }) =>
+        damagedSlices(this.#context, { view, version: to }, error),
+      )
+    if (damaged().length > 0) {
+      await refoldBadSlices(this.#context, damaged())
+      return damaged().length === 0
     }
     const permanent = error instanceof RefoldError && !error.retryable && error.code !== 'INTERNAL'
     if (permanent) return false

@@ -67,6 +67,19 @@ test('a planted fault is stopped at the gate; the mended version passes', async 
   assert.deepEqual([passed.views[0]?.compare?.equal, passed.checks[0]?.verdict], [13, 'green'])
 })
 
+test('a rollback ends a deploy that waits at its gate: it was planned against what answers no longer', async () => {
+  const checks = [sums]
+  await shop.open(shop.project({ views: [perUser, totals], checks }))
+  await shop.send(130)
+  await shop.deploy(shop.project({ views: [mended, totals], checks }))
+  const refused = await shop.deploy(shop.project({ views: [planted, totals], checks }))
+  assert.equal(refused.state, 'refused')
+  const { deploys } = shop.server
+  await deploys.rollback({ reason: 'meanwhile', author: { who: 'tester' } })
+  assert.equal(deploys.show(refused.id).state, 'cancelled')
+  assert.match(deploys.show(refused.id).reason ?? '', /meanwhile/)
+})
+
 test('a red gate is passed with a reason, before or after it is seen, and both are on record', async () => {
   const checks = [sums]
   await shop.open(shop.project({ views: [perUser, totals], checks }))

@@ -115,4 +115,35 @@ describe('deploys from the command line', () => {
     const unknown = await run('deploys', 'show', '99')
     assert.deepEqual([unknown.code, /DEPLOY_UNKNOWN/.test(unknown.err)], [1, true])
   })
+
+  test('what cannot be is said: mistyped options, states that do not allow it, bodies that are none', async () => {
+    for (const wrong of [
+      ['--from', 'cut'],
+      ['--from', 'offset:1'],
+      ['--budget-cpu', '2'],
+      ['--warm', 'long'],
+    ]) {
+      assert.equal((await run('deploy', ...wrong)).code, 2, wrong.join(' '))
+    }
+    const paused = await run('deploys', 'pause')
+    assert.deepEqual([paused.code, /DEPLOY_STATE/.test(paused.err)], [1, true])
+    const late = await run('deploy', '--from', 'cut:1000000', '--yes')
+    assert.match(late.err, /the log ends at cut \d+.*DEPLOY_START/s)
+    const refused = async (path: string, body: unknown) => {
+      const answer = await fetch(server.url + path, { method: 'POST', body: JSON.stringify(body) })
+      return ((await answer.json()) as { error: { code: string; message: string } }).error
+    }
+    assert.match((await refused('/v1/rollback', {})).message, /"reason" is not a text/)
+    assert.match((await refused('/v1/rollback', { reason: 'x', veiws: [] })).message, /"veiws" is unknown/)
+    assert.equal((await refused('/v1/deploys/x/cancel', {})).code, 'DEPLOY_UNKNOWN')
+    assert.equal((await refused('/v1/deploys', { project: { views: 7 } })).code, 'PROJECT_RECEIVED')
+  })
+
+  test('a deploy that is detached is followed, paused and resumed from elsewhere', async () => {
+    save(config('SELECT user, count(*) * 5 AS n FROM clicks GROUP BY user'))
+    const detached = await run('deploy', '--detach')
+    assert.match(detached.err, /deploy \d+ is under way/)
+    assert.equal((await run('deploys', 'watch')).code, 0)
+    assert.deepEqual(await users(), ['a10', 'b5'])
+  })
 })

@@ -10,6 +10,7 @@ import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
 const main = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url))
@@ -212,9 +213,14 @@ describe('the command line from the first day on', () => {
     assert.match(server.err, /"message":"stopped"/)
   })
 
-  test('a project with mistakes does not start: exit code 2', async () => {
+  test('a project with mistakes does not start, exit code 2; what is deployed does', async () => {
     appendFileSync(join(shop, 'views/products.sql'), '\nGROUP')
-    const { code, err, out } = await run(['start', '--port', '0'])
+    const deployed = start(['start', '--port', '0', '--json'])
+    await deployed.until(/^\{"ready":true.*\}$/m)
+    while (!/differs from what is deployed/.test(deployed.err)) await sleep(20)
+    deployed.child.kill('SIGTERM')
+    assert.equal(await deployed.ended, 0, deployed.err)
+    const { code, err, out } = await run(['start', '--port', '0', '--data', join(folder, 'fresh')])
     assert.deepEqual([code, out], [2, ''])
     assert.match(err, /views\/products\.sql:10:1/)
     const elsewhere = await run(['start'], '', folder)

@@ -101,12 +101,15 @@ async function nextDelta(
 ): Promise<Delta | undefined> {
   const { supervisor, clock, catalog } = context
   const deadline = clock.monotonicMs() + READ_MS
+  // A view may have a row before the first event. The engine gives all rows from cut 0 on, as to somebody who has none.
+  const hasFirstRow = follower.cut === 0 && follower.version !== undefined
   try {
-    return await supervisor.use(
-      (engine) => engine.delta(view, follower.cut, undefined, version),
-      deadline,
-      signal,
-    )
+    if (!hasFirstRow)
+      return await supervisor.use(
+        (engine) => engine.delta(view, follower.cut, undefined, version),
+        deadline,
+        signal,
+      )
   } catch (error) {
     if (!(error instanceof RefoldError)) throw error
     // The pointer moved while the engine was asked.

@@ -184,3 +184,29 @@ test('who comes back at a cut where the version changed has to say which one it 
   for await (const delta of shop.server.core.changes('v', { from, follow: false })) lines.push(delta)
   assert.deepEqual([lines.length, lines[0]?.cause, lines[0]?.to], [1, undefined, later])
 })
+
+test('a row that is there before the first event goes with it', async () => {
+  await shop.open(shop.project({ views: [shopView('v', 'SELECT count(*) AS n FROM sales')] }))
+  const lines: unknown[] = []
+  const stop = new AbortController()
+  const following = (async () => {
+    for await (const { json } of shop.server.core.changes('v', { follow: true, signal: stop.signal }))
+      for (const { old, new: next } of JSON.parse(json) as { old?: Row; new?: Row }[])
+        lines.push([old?.['n'] ?? null, next?.['n'] ?? null])
+  })()
+  await eventually(() => lines.length === 1)
+  await shop.send(5)
+  await eventually(() => lines.length === 3)
+  await shop.send(2)
+  await eventually(() => lines.length === 5)
+  stop.abort()
+  await following
+  const numbers = [
+    [null, 0],
+    [0, null],
+    [null, 5],
+    [5, null],
+    [null, 7],
+  ]
+  assert.deepEqual(lines, numbers)
+})

@@ -187,5 +187,12 @@ export const migrations: readonly string[] = [
     details TEXT NOT NULL
   ) STRICT;
   CREATE INDEX check_results_by_name ON check_results (name, id);
+
+  -- Runs of verify over one view each; the report as JSON.
+  CREATE TABLE verify_results (
+    id INTEGER PRIMARY KEY, view TEXT NOT NULL, version TEXT NOT NULL, cut INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+    found INTEGER NOT NULL, report TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX verify_results_by_view ON verify_results (view, id);
   `,
 ]

@@ -25,6 +25,7 @@ import { type Catalog, type CatalogCrashPoint, catalogPath, openCatalog } from '
 import { allSkipped, recordSkipped } from './skipped.ts'
 import { allSlices, dropSlices, publishSlices, slicesOf } from './slices.ts'
 import { latestStreams, recordStreams, schemaHistory } from './streams.ts'
+import { recordVerify, verifyResults } from './verify-results.ts'
 import {
   addVersion,
   failVersion,
@@ -95,6 +96,7 @@ function contents(catalog: Catalog): unknown {
       deploys: deployRows(catalog).map(({ state, outcome }) => ({ state, outcome })),
       seed: readMeta(catalog, 'dedupe-seed') ?? null,
       checks: checkResults(catalog, 100),
+      verified: verifyResults(catalog, 100),
     }),
   )
 }
@@ -124,6 +126,9 @@ const changes: Readonly<Record<string, (catalog: Catalog) => void>> = {
   },
   'record-cut': (catalog) => recordCut(catalog, 20),
   'record-audit': (catalog) => recordAudit(catalog, 'start', { pid: 1 }),
+  'record-verify': (catalog) => {
+    recordVerify(catalog, { view: 'v', version: 'a', cut: 10, timeMs: 1, found: 2, report: {} }, [])
+  },
   'record-checks': (catalog) => {
     const said = { verdict: 'red', cut: 10, timeMs: 1, text: 't', rows: [] } as const
     recordChecks(catalog, [{ name: 'c', ...said, versions: { v: 'a' }, live: true }])

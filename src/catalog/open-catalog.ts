@@ -38,6 +38,7 @@ export type TransactionKind =
   | 'thin-reports'
   | 'record-audit'
   | 'record-checks'
+  | 'record-verify'
   | 'set-meta'
 
 /** Places where a test may stop the process: before the first statement, before and after the commit. */

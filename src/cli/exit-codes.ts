@@ -25,7 +25,7 @@ export const exitCodes = {
   damaged: {
     code: 7,
     meaning:
-      'Files are missing, damaged or too many, or a copy gives other numbers (`lake check`, `backup`, `restore`).',
+      'Files are missing, damaged or too many, or state or a copy gives other numbers (`lake check`, `backup`, `restore`, `verify`).',
   },
   stopped: {
     code: 130,

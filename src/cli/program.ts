@@ -25,6 +25,7 @@ import { startCommand } from './start.ts'
 import { statusCommand } from './status.ts'
 import { tailCommand } from './tail.ts'
 import type { Cli } from './terminal.ts'
+import { verifyCommand } from './verify.ts'
 import { whyCommand } from './why.ts'
 
 /** Runs one command line (without node and script) and answers with the exit code. */
@@ -65,6 +66,7 @@ export function buildProgram(cli: Cli): Command {
     compareCommand(cli),
     whyCommand(cli),
     checksCommand(cli),
+    verifyCommand(cli),
     lakeCommand(cli),
     backupCommand(cli),
     restoreCommand(cli),

@@ -31,6 +31,13 @@ export interface ServerStatus {
     readonly verdict: string | null
     readonly text: string | null
   }[]
+  readonly verify?: readonly {
+    readonly view: string
+    readonly cut: number
+    readonly found: number
+    readonly findings: readonly { readonly text: string }[]
+    readonly error: string | null
+  }[]
   readonly engine: {
     readonly state: string
     readonly restarts: number
@@ -87,6 +94,7 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     ...deployLines(status),
     ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),
     ...(status.checks ?? []).flatMap((check) => checkProblems(check).map((text) => style.red(text))),
+    ...(status.verify ?? []).flatMap((run) => verifyProblems(run).map((text) => style.red(text))),
     ...status.views.flatMap((view) => viewProblems(view).map((text) => style.yellow(text))),
   ]
   return `${lines.join('\n')}\n`
@@ -177,6 +185,21 @@ function deployLines({ deploy, differs }: ServerStatus): readonly string[] {
 function viewProblems(view: ViewStatus): readonly string[] {
   if (view.stalled !== undefined) return [`view "${view.name}" stands still: ${view.stalled.message}`]
   return view.reason === undefined ? [] : [`view "${view.name}" could not be folded: ${view.reason}`]
+}
+
+function verifyProblems({
+  view,
+  cut,
+  found,
+  findings,
+  error,
+}: NonNullable<ServerStatus['verify']>[number]): readonly string[] {
+  if (error !== null) return [`view "${view}" could not be verified: ${error}`]
+  if (found === 0) return []
+  return [
+    `view "${view}" is damaged: ${counted(found, 'finding')} at cut ${cut}; see refold verify`,
+    ...findings.map(({ text }) => `  ${text}`),
+  ]
 }
 
 function checkProblems({

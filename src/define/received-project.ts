@@ -209,6 +209,8 @@ const check = z.strictObject({
 /** Keys that the receiver has its own values for; they are looked at no further. */
 const ownKeys = { root: text, file: text, dataDir: text, server: z.json(), engine: z.json() }
 
+const share = z.number().gt(0).max(1)
+
 const projectShape = z.strictObject({
   ...ownKeys,
   name: z.string().min(1).max(100),
@@ -217,6 +219,7 @@ const projectShape = z.strictObject({
   checks: z.array(check).max(10_000).optional(),
   seal: z.strictObject({ rows: count.min(1), bytes: count.min(1), ageMs: count.min(1) }),
   history: z.strictObject({ quickMs: count.min(1), fineMs: count.min(1) }).optional(),
+  verify: z.strictObject({ everyMs: count.min(1), sample: share.optional() }).optional(),
   warmMs: count.optional(),
   limits: z.strictObject({
     eventBytes: count.min(2),

@@ -155,11 +155,27 @@ function misplaced(key: string, builder: string, site: CallSite, refuse: Refuse)
 }
 
 const knownKeys: Readonly<Record<string, readonly string[]>> = {
-  '': ['name', 'streams', 'views', 'checks', 'data', 'server', 'engine', 'seal', 'warm', 'history', 'limits'],
+  '': [
+    ...[
+      'name',
+      'streams',
+      'views',
+      'checks',
+      'data',
+      'server',
+      'engine',
+      'seal',
+      'warm',
+      'history',
+      'verify',
+    ],
+    'limits',
+  ],
   server: ['host', 'port', 'token'],
   engine: ['memory', 'threads', 'statementTimeout', 'heavyStatements'],
   seal: ['rows', 'bytes', 'age'],
   history: ['quick', 'fine'],
+  verify: ['every', 'sample'],
   limits: ['eventBytes', 'requestBytes', 'expandedBytes', 'depth', 'requestEvents', 'queueBytes'],
 }
 

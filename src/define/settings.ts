@@ -7,7 +7,14 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { defaultIngestLimits } from '../model/limits.ts'
 import type { ProjectOptions } from './spec.ts'
-import type { EngineTuning, HistorySettings, LimitSettings, SealSettings, ServerSettings } from './types.ts'
+import type {
+  EngineTuning,
+  HistorySettings,
+  LimitSettings,
+  SealSettings,
+  ServerSettings,
+  VerifySettings,
+} from './types.ts'
 
 export type ReportSetting = (path: readonly string[], message: string, hint: string) => void
 
@@ -18,6 +25,7 @@ export interface Settings {
   readonly engine: EngineTuning
   readonly seal: SealSettings
   readonly history: HistorySettings
+  readonly verify?: VerifySettings
   readonly warmMs: number
   readonly limits: LimitSettings
 }
@@ -52,6 +60,7 @@ export function resolveSettings(options: ProjectOptions, root: string, report: R
       quickMs: read.duration(['history', 'quick'], DAY_MS, 60_000),
       fineMs: read.duration(['history', 'fine'], 30 * DAY_MS, 60_000),
     },
+    ...verifySettings(options, read, report),
     warmMs: read.duration(['warm'], DAY_MS, 0),
     limits: {
       eventBytes: read.size(['limits', 'eventBytes'], defaultIngestLimits.eventBytes, 2),
@@ -68,6 +77,24 @@ export function resolveSettings(options: ProjectOptions, root: string, report: R
     },
   }
   return settings
+}
+
+const VERIFY_EVERY_MS_MIN = 1_000
+
+function verifySettings(
+  { verify }: ProjectOptions,
+  read: SettingReader,
+  report: ReportSetting,
+): { readonly verify?: VerifySettings } {
+  if (verify === undefined) return {}
+  const everyMs = read.duration(['verify', 'every'], DAY_MS, VERIFY_EVERY_MS_MIN)
+  const sample: unknown = verify?.sample
+  const isShare = typeof sample === 'number' && sample > 0 && sample <= 1
+  if (sample !== undefined && !isShare) {
+    const message = `the value ${shown(sample)} is not a share, above 0 and at most 1`
+    report(['verify', 'sample'], message, 'Leave it out to look at everything.')
+  }
+  return { verify: { everyMs, ...(isShare ? { sample } : {}) } }
 }
 
 function serverSettings(options: ProjectOptions, read: SettingReader, report: ReportSetting): ServerSettings {

@@ -96,6 +96,8 @@ export interface ProjectOptions {
   /** How long a version that was replaced stays current for a rollback. Default `'24h'`. */
   readonly warm?: Duration
   readonly history?: { readonly quick?: Duration; readonly fine?: Duration }
+  /** How often views are folded again and compared with what is served, and which share of their groups. */
+  readonly verify?: { readonly every: Duration; readonly sample?: number }
   readonly limits?: {
     readonly eventBytes?: Size
     readonly requestBytes?: Size

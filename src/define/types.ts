@@ -124,6 +124,13 @@ export interface HistorySettings {
   readonly fineMs: number
 }
 
+/** Views are folded again and compared with what is served, on a schedule. */
+export interface VerifySettings {
+  readonly everyMs: number
+  /** Share of the groups that each run looks at, another one each time; left out: all. */
+  readonly sample?: number
+}
+
 /** What ingest takes before it refuses; checked before parsing. */
 export interface LimitSettings {
   /** One event's JSON text. Default 1 MiB. */
@@ -156,6 +163,8 @@ export interface ProjectDef {
   readonly engine: EngineTuning
   readonly seal: SealSettings
   readonly history?: HistorySettings
+  /** Left out: only by hand. */
+  readonly verify?: VerifySettings
   readonly limits: LimitSettings
   /** How long a version that was replaced stays current for a rollback. Default 24 h. */
   readonly warmMs?: number

@@ -14,6 +14,7 @@ import type { CoreChecks } from './core-checks.ts'
 import type { CoreCompare } from './core-compare.ts'
 import type { CoreDeploys } from './core-deploys.ts'
 import type { CoreLake } from './core-lake.ts'
+import type { CoreVerify } from './core-verify.ts'
 
 /** What every answer carries beside its rows. */
 export interface AnswerMeta {
@@ -129,6 +130,7 @@ export interface Core {
   readonly checks: CoreChecks
   readonly compare: CoreCompare
   readonly deploys: CoreDeploys
+  readonly verify: CoreVerify
   /** Everything about the state, for `refold status`, as JSON. */
   status(): Promise<JsonValue>
   /** Resolves when a real query was answered; throws the reason otherwise. */

@@ -26,6 +26,7 @@ import { planRoutes } from './routes-plan.ts'
 import { sqlRoutes } from './routes-sql.ts'
 import { streamRoutes } from './routes-streams.ts'
 import { systemRoutes } from './routes-system.ts'
+import { verifyRoutes } from './routes-verify.ts'
 import { viewRoutes } from './routes-views.ts'
 
 export interface HttpServer {
@@ -56,6 +57,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...deployRoutes(context),
     ...lakeRoutes(context),
     ...checkRoutes(context),
+    ...verifyRoutes(context),
     ...systemRoutes(context, meters),
   ]
   const routes = [...described, ...openApiRoutes(described)]

@@ -44,6 +44,7 @@ export function createCore(parts: CoreParts): Core {
     plan: (sent) => refusingProject(() => planDeploy(context, receivedProject(sent, parts.project()))),
     lake: createLakeCore(context, parts.trimming),
     checks: parts.checks,
+    verify: parts.verify,
     compare: createCompareCore(parts),
     deploys: createDeploysCore(parts),
     status: async () => serverStatus(parts),

@@ -8,6 +8,7 @@ import type { Deploys } from './deploys/deploys.ts'
 import type { EngineMeters } from './engine-meters.ts'
 import type { LakeTrimming } from './lake/trimming.ts'
 import type { Sealing } from './sealing.ts'
+import type { Verify } from './verify/verify.ts'
 import type { ViewVersions } from './view-versions.ts'
 
 export interface CoreParts {
@@ -20,5 +21,6 @@ export interface CoreParts {
   readonly sealing: Sealing
   readonly trimming: LakeTrimming
   readonly checks: Checks
+  readonly verify: Verify
   readonly meters: EngineMeters
 }

@@ -18,6 +18,7 @@ export function serverMetrics(parts: CoreParts): readonly Metric[] {
     ...engineMetrics(parts),
     ...storageMetrics(context),
     ...checkMetrics(parts),
+    ...verifyMetrics(parts),
   ]
 }
 
@@ -142,6 +143,29 @@ function checkMetrics({ checks }: CoreParts): readonly Metric[] {
     value: last?.verdict === 'green' ? 1 : 0,
   }))
   return [gauge('refold_check_green', '1 while the last verdict about what answers is green.', samples)]
+}
+
+function verifyMetrics({ verify }: CoreParts): readonly Metric[] {
+  const reports = verify.last()
+  const samples = (value: (report: (typeof reports)[number]) => number) =>
+    reports.map((report) => ({ labels: { view: report.view }, value: value(report) }))
+  return [
+    gauge(
+      'refold_verify_findings',
+      'Differences between served state and log that the last verification found.',
+      samples(({ found }) => found),
+    ),
+    gauge(
+      'refold_verify_time_seconds',
+      'When the view was last verified, since 1970.',
+      samples(({ timeMs }) => timeMs / 1000),
+    ),
+    gauge(
+      'refold_verify_failed',
+      '1 when the last verification could not be carried out.',
+      samples(({ error }) => (error === undefined ? 0 : 1)),
+    ),
+  ]
 }
 
 function one(value: number): readonly Sample[] {

@@ -53,6 +53,7 @@ import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
 import { streamMistakes } from './stream-changes.ts'
+import { Verify } from './verify/verify.ts'
 import { ViewVersions } from './view-versions.ts'
 
 export interface ServerOptions extends LakeOptions {
@@ -152,6 +153,7 @@ class Server implements RunningServer {
   readonly #sealing: Sealing
   readonly #lake: LakeKeeping
   readonly #checks: Checks
+  readonly #verify: Verify
   readonly #versions: ViewVersions
   readonly #deployment: Deployment
   readonly #history: HistoryKeeper
@@ -219,6 +221,7 @@ class Server implements RunningServer {
     })
     this.deploys = this.#deployment.deploys
     this.#checks = new Checks(this.#context, () => this.#project)
+    this.#verify = new Verify(this.#context, () => this.#project)
     this.#checks.onRed((result) => this.#background('rollback', this.deploys.checkTurnedRed(result)))
     this.core = createCore({
       context: this.#context,
@@ -229,6 +232,7 @@ class Server implements RunningServer {
       sealing: this.#sealing,
       trimming: this.#lake.trimming,
       checks: this.#checks,
+      verify: this.#verify,
       meters: this.#meters,
     })
   }
@@ -301,7 +305,10 @@ class Server implements RunningServer {
     const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
     this.#every(this.#options.historyCheckMs ?? HISTORY_CHECK_MS, () => cleaning.check())
     this.#every(WARM_CHECK_MS, () => this.#deployment.check())
-    this.#every(CHECK_MS, () => this.#checks.tick())
+    this.#every(CHECK_MS, () => {
+      this.#checks.tick()
+      this.#verify.tick()
+    })
     return this
   }
 
@@ -355,6 +362,7 @@ class Server implements RunningServer {
     this.#versions.stop()
     await this.deploys.stop()
     await this.#checks.stop()
+    await this.#verify.stop()
     await this.http?.close()
     await this.#supervisor.close()
     await this.#context.past.stop()

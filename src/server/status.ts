@@ -28,6 +28,7 @@ export function serverStatus(parts: CoreParts): JsonValue {
     lake: lakeStatus(context),
     backups: context.pins.held,
     checks: checkStatus(parts),
+    verify: verifyStatus(parts),
     conservation: conservation(context).map((row) => ({ ...row })),
     skipped: allSkipped(context.catalog).length,
     deadLettersInLake: countDeadLetters(context.catalog),
@@ -127,6 +128,15 @@ function checkStatus({ checks }: CoreParts): JsonValue {
     cut: last?.cut ?? null,
     at: last === null ? null : new Date(last.timeMs).toISOString(),
     text: last?.text ?? null,
+  }))
+}
+
+function verifyStatus({ verify }: CoreParts): JsonValue {
+  return verify.last().map(({ view, version, cut, share, timeMs, found, findings, error }) => ({
+    ...{ view, version, cut, share, found },
+    at: new Date(timeMs).toISOString(),
+    findings: findings.slice(0, 3).map(({ kind, text }) => ({ kind, text })),
+    error: error ?? null,
   }))
 }
 

@@ -10,8 +10,10 @@ import { deadLetters, lakeManifest } from '../catalog/lake.ts'
 import { allSkipped } from '../catalog/skipped.ts'
 import { allPastSlices } from '../catalog/slices.ts'
 import { schemaHistory } from '../catalog/streams.ts'
+import { verifyResults } from '../catalog/verify-results.ts'
 import { serving, versions } from '../catalog/versions.ts'
 import type { SqlRead } from '../engine/engine.ts'
+import type { VerifyReport } from '../govern/types.ts'
 import type { JsonValue } from '../model/schema.ts'
 import { utcText } from '../model/utc-text.ts'
 import type { Column } from '../plan/plan.ts'
@@ -204,6 +206,33 @@ const tables: Readonly<Record<string, SystemTable>> = {
         time: timestamp(entry.timeMs),
         what: entry.what,
         details: JSON.stringify(entry.details),
+      })),
+  },
+  verify: {
+    columns: {
+      view: 'VARCHAR',
+      version: 'VARCHAR',
+      cut: 'BIGINT',
+      time: 'TIMESTAMP',
+      share: 'DOUBLE',
+      took_ms: 'BIGINT',
+      groups: 'BIGINT',
+      found: 'BIGINT',
+      findings: 'JSON',
+      error: 'VARCHAR',
+    },
+    rows: ({ catalog }) =>
+      verifyResults<VerifyReport>(catalog, ROWS_MAX).map(({ report }) => ({
+        view: report.view,
+        version: report.version,
+        cut: report.cut,
+        time: timestamp(report.timeMs),
+        share: report.share,
+        took_ms: report.tookMs,
+        groups: report.groups,
+        found: report.found,
+        findings: JSON.stringify(report.findings),
+        error: report.error ?? null,
       })),
   },
   checks: {

@@ -119,6 +119,10 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
     events: noted('events', (request) => state.read(request)),
     plan: async () => ({ cut: state.cut(), streams: [], views: [], empty: true }),
     explain: async (view) => ({ view, stages: [] }),
+    verify: {
+      last: noted('verify.last', () => []),
+      run: noted('verify.run', async () => []),
+    },
     checks: {
       list: noted('checks.list', () => []),
       run: noted('checks.run', async () => []),

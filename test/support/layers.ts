@@ -16,6 +16,7 @@ export const layers = [
   'engine',
   'run',
   'deploy',
+  'govern',
   'serve',
   'server',
   'cli',

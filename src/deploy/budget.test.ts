@@ -58,7 +58,7 @@ test('a replay stands still above the limit of the lag, and goes on only well be
 })
 
 test('with a budget ranges are smaller', () => {
-  assert.equal(rangeEventsMax({ lagMs: 1 }), 20_000_000)
+  assert.equal(rangeEventsMax({ lagMs: 1 }), 50_000_000)
   assert.equal(rangeEventsMax({ cpuShare: 0.5 }), 4_000_000)
   assert.equal(rangeEventsMax({ eventsPerSecond: 50_000 }), 250_000)
   assert.equal(rangeEventsMax({ eventsPerSecond: 10 }), 100_000)

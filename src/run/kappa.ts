@@ -106,7 +106,7 @@ export function segmentsToMove(policy: SegmentPolicy, closed: readonly ClosedSeg
 }
 
 /** A bulk fold over a long range is done in parts of about this many events, each published when it is there. */
-export const FOLD_EVENTS = 20_000_000
+export const FOLD_EVENTS = 50_000_000
 
 /** Divides a range at borders (of lake files or segments) into parts of at most about `eventsMax` events. */
 export function foldRanges(

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { runCommand } from '../src/cli/cli-fixture.ts'
 import { buildProgram } from '../src/cli/program.ts'
+import { SHADOWS_MAX } from '../src/server/deploys/deploys.ts'
 import { WARM_MAX } from '../src/server/deploys/warm-versions.ts'
 import { ServerProcess } from './support/server-process.ts'
 import { read } from './support/source-files.ts'
@@ -45,4 +46,5 @@ test('the options that the page names exist, and its numbers are those of the so
   const known = new Set(program.commands.flatMap((command) => command.options.map((option) => option.long)))
   for (const [, option] of page.matchAll(/`?(--[a-z-]+)/g)) assert.ok(known.has(option ?? ''), option)
   assert.match(page, new RegExp(`at most ${WARM_MAX} are kept`))
+  assert.match(page, new RegExp(`At most ${SHADOWS_MAX} deploys stay so`))
 })

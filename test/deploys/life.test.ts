@@ -8,6 +8,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { SHADOWS_MAX } from '../../src/server/deploys/deploys.ts'
 import { WARM_MAX } from '../../src/server/deploys/warm-versions.ts'
 import { eventually, ShopServer, shopView } from '../support/shop-server.ts'
 
@@ -130,6 +131,19 @@ test('no more versions stay warm than are stated; the newest do', async () => {
   assert.deepEqual(warm, [{ n: WARM_MAX }])
   await shop.server.deploys.rollback({ reason: 'one back', author: { who: 'tester' } })
   assert.deepEqual(await shop.rows('totals'), [{ n: 10 * (WARM_MAX + 2) }])
+})
+
+test('only so many deploys tick in the shadow', async () => {
+  await shop.open(shop.project({ views: [totals] }))
+  for (let factor = 2; factor < 2 + SHADOWS_MAX; factor++) {
+    assert.equal(
+      (await shop.deploy(shop.project({ views: [times(factor)] }), { shadow: true })).state,
+      'shadow',
+    )
+  }
+  const one = shop.project({ views: [times(99)] })
+  await assert.rejects(shop.deploy(one, { shadow: true }), { code: 'DEPLOY_OPEN', hint: /cancel 2/ })
+  assert.equal((await shop.deploy(one)).state, 'live')
 })
 
 test('a project that is taken over at once ends an open deploy, and what is warm stays', async () => {

@@ -49,6 +49,8 @@ export interface RollbackRequest {
 }
 
 const WATCH_MS = 200
+/** Each of them costs a tick and memory as what answers does, for as long as nobody ends it. */
+export const SHADOWS_MAX = 4
 /** An open deploy in one of these is not carried out by a run. */
 const waiting: readonly DeployState[] = ['refused', 'paused']
 
@@ -94,6 +96,7 @@ export class Deploys {
   /** Plans the project and begins to carry it out. Throws ProjectMistakes, DEPLOY_OPEN, DEPLOY_START. */
   async deploy(project: ProjectDef, options: DeployOptions, author: DeployAuthor): Promise<DeployInfo> {
     this.#refuseSecond()
+    if (options.shadow) this.#refuseManyShadows()
     this.#adding = true
     try {
       const { context } = this.#parts
@@ -379,6 +382,15 @@ export class Deploys {
             hint: `Wait for it, or end it with \`refold deploys cancel ${open.id}\`.`,
             details: { deploy: open.id, state: open.state },
           }),
+    })
+  }
+
+  #refuseManyShadows(): void {
+    const shadows = deployRows(this.#parts.context.catalog).filter(({ state }) => state === 'shadow')
+    const [oldest] = shadows
+    if (oldest === undefined || shadows.length < SHADOWS_MAX) return
+    throw new RefoldError('DEPLOY_OPEN', `${shadows.length} deploys tick in the shadow already`, {
+      hint: `End one, such as the oldest with \`refold deploys cancel ${oldest.id}\`.`,
     })
   }
 

@@ -20,7 +20,7 @@ const REST_MS = 5_000
 export class Sealing {
   readonly #context: ServerContext
   readonly #merging = new Set<string>()
-  #sealing = false
+  #sealing: Promise<void> | undefined
   #restUntilMs = 0
   #seals = 0
   #merges = 0
@@ -38,7 +38,7 @@ export class Sealing {
     const { supervisor, clock } = this.#context
     const progress = supervisor.progress
     if (progress === undefined || this.#context.closing() || clock.monotonicMs() < this.#restUntilMs) return
-    if (!this.#sealing) {
+    if (this.#sealing === undefined) {
       const due = progress.views.filter((view) => this.#isDue(view))
       if (due.length > 0) void this.#seal(due)
     }
@@ -46,8 +46,15 @@ export class Sealing {
 
   /** Seals these views now, whatever the policy says, and resolves when they are published. */
   async sealNow(views: readonly ViewProgress[]): Promise<void> {
-    await this.#context.supervisor.until(() => !this.#sealing)
+    while (this.#sealing !== undefined) await this.#sealing
     await this.#seal(views)
+  }
+
+  #seal(due: readonly ViewProgress[]): Promise<void> {
+    this.#sealing = this.#sealAll(due).finally(() => {
+      this.#sealing = undefined
+    })
+    return this.#sealing
   }
 
   #isDue(view: ViewProgress): boolean {
@@ -62,11 +69,10 @@ export class Sealing {
     })
   }
 
-  async #seal(due: readonly ViewProgress[]): Promise<void> {
+  async #sealAll(due: readonly ViewProgress[]): Promise<void> {
     const { supervisor, folder, logger } = this.#context
     const running = supervisor.running
     if (running === undefined) return
-    this.#sealing = true
     try {
       const views = due.map(({ view, version }) => ({ view, version }))
       const generations = await running.engine.seal(views, folder.staging)
@@ -86,8 +92,6 @@ export class Sealing {
       }
     } catch (error) {
       this.#rest('seal', error)
-    } finally {
-      this.#sealing = false
     }
   }
 

@@ -78,6 +78,8 @@ async function runDeploy(cli: Cli, options: DeployCommandOptions): Promise<void>
     const plan = JSON.parse(text) as DeployPlan
     if (json) await terminal.data(`{"plan":${text.trim()}}\n`)
     else terminal.talk(formatPlan(plan, terminal.talkStyle, ''))
+    // Another start of history is another version, though the project says the same.
+    if (plan.empty && options.from === undefined) return
     if (!plan.empty && !(await agreed(cli, options))) {
       terminal.talk('Nothing was changed.')
       cli.exitCode = exitCodes.stopped.code

@@ -28,7 +28,7 @@ export interface VerifyRun extends VerifyOne {
   readonly slices: readonly SliceInfo[]
   /** States of the merged rows at the cut, by the names that statements use. */
   readonly states: Readonly<Record<'served' | 'again', PastState>>
-  /** Tells the states of this run from those of others. */
+  /** Tells the states of this run from those of others: what was made for an earlier one proves nothing now. */
   readonly tag: string
 }
 

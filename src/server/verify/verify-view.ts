@@ -16,6 +16,7 @@ import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import { must } from '../../std/assert.ts'
 import { sumFile } from '../../std/file-sum.ts'
+import { randomSeed } from '../../std/random.ts'
 import type { ServerContext } from '../context.ts'
 import { damagedSlices, locateFaults } from './locate-faults.ts'
 import { DETAILS_MAX, toDifference, VERIFY_TIMEOUT_MS, type VerifyOne, type VerifyRun } from './verify-run.ts'
@@ -52,7 +53,7 @@ function runOf(
   const { view, version, cut, captured, share } = request
   const stage = soleStage(row.plan)
   const condition = sampleCondition(stage, share, cut)
-  const tag = `${version} verify ${share === 1 ? 'all' : share}`
+  const tag = `${version} verify ${randomSeed()}`
   const again = {
     ...context.past.stateAt(view, version, cut, { fromLog: true }),
     plan: mergedPlan(row.plan, condition),

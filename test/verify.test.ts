@@ -217,6 +217,28 @@ test('a flipped byte is found, and its slice named; where the file reads, so are
   assert.deepEqual(found.place, { kind: 'slice', ...second })
 })
 
+test('a slice that holds other events than were recorded when it was made is named', async () => {
+  await threeSlices()
+  const catalog = new DatabaseSync(join(shop.dataDir, 'catalog.sqlite'))
+  const recorded = catalog
+    .prepare(
+      `SELECT events, position_sum FROM slices WHERE view = 'per_user' AND part = 'main' ORDER BY from_cut`,
+    )
+    .all()
+  const sums = [0, 1, 2].map((commit) =>
+    Array.from({ length: 10 }, (_, index) => hashOf(commit + 1, index)).reduce((sum, hash) => sum ^ hash),
+  )
+  assert.deepEqual(
+    recorded.map(({ events, position_sum }) => [events, position_sum]),
+    sums.map((sum) => [10, String(sum)]),
+  )
+  const slice = slicesOf('per_user')[1] as SliceFile
+  catalog.prepare('UPDATE slices SET events = 11 WHERE path = ?').run(slice.path)
+  catalog.close()
+  const found = await finding('per_user')
+  assert.deepEqual([found.kind, found.place], ['damaged slice', { kind: 'slice', ...slice }])
+})
+
 test('rows without grouping: a missing, a repeated and a wrong row are told apart by their events', async () => {
   await threeSlices()
   await shop.close()

@@ -143,6 +143,10 @@ export const migrations: readonly string[] = [
 
   -- A slice that a merge took the place of stays for reads of the past until it is too old to be worth its space.
   ALTER TABLE slices ADD COLUMN superseded_ms INTEGER;
+  -- Of the part that says which groups exist: how many events were folded, and the sum modulo 2 of the hashes of their
+  -- positions, in decimal; unknown for older slices.
+  ALTER TABLE slices ADD COLUMN events INTEGER;
+  ALTER TABLE slices ADD COLUMN position_sum TEXT;
   -- The events below are gone from the log: a base is never folded again, so it is never deleted with its version's
   -- other slices, and a damaged one comes back only from a backup.
   ALTER TABLE slices ADD COLUMN base INTEGER NOT NULL DEFAULT 0 CHECK (base IN (0, 1));

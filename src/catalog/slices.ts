@@ -26,6 +26,8 @@ export interface SliceRow extends CommitRange {
   readonly rows: number
   readonly bytes: number
   readonly checksum: number
+  readonly events?: number
+  readonly positions?: string
 }
 
 export interface SlicePublication {
@@ -149,8 +151,9 @@ function insertSlice(catalog: Catalog, publication: SlicePublication, slice: Sli
   const { view, version } = publication
   assert(slice.view === view && slice.version === version, `slice "${slice.path}" belongs to view "${view}"`)
   catalog.run(
-    `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, published_ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO slices
+       (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events, position_sum, published_ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     toStored(catalog, slice.path),
     view,
     version,
@@ -161,6 +164,8 @@ function insertSlice(catalog: Catalog, publication: SlicePublication, slice: Sli
     slice.rows,
     slice.bytes,
     slice.checksum,
+    slice.events ?? null,
+    slice.positions ?? null,
     catalog.clock.nowMs(),
   )
 }
@@ -200,6 +205,8 @@ function toSlice(catalog: Catalog, row: SqlRow): SliceRow {
     rows: Number(row.rows),
     bytes: Number(row.bytes),
     checksum: Number(row.checksum),
+    ...(row.events === null ? {} : { events: Number(row.events) }),
+    ...(row.position_sum === null ? {} : { positions: String(row.position_sum) }),
   }
 }
 

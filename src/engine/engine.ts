@@ -32,6 +32,12 @@ export interface SliceInfo extends CommitRange {
   readonly bytes: number
   /** CRC-32 of the file's bytes. */
   readonly checksum: number
+  /**
+   * Of the part that says which groups exist: how many events were folded, and the sum modulo 2 of the hashes of their
+   * positions, in decimal. Left out by slices of earlier releases.
+   */
+  readonly events?: number
+  readonly positions?: string
 }
 
 /** The position of one event, for skipping it. */

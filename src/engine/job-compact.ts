@@ -13,6 +13,7 @@ import { sumFile } from '../std/file-sum.ts'
 import type { Job, JobResult, SliceInfo } from './engine.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { slicePath } from './slice-path.ts'
+import { sliceTally } from './slice-tally.ts'
 import { copyToParquet } from './staging.ts'
 
 type CompactJob = Extract<Job, { kind: 'compact' }>
@@ -51,7 +52,9 @@ async function mergePart(
   const path = slicePath(job.stagingDir, job.view, first.part, range)
   const staged = await copyToParquet(connection, mergedSql(stage, first.part, inputs), path)
   const { view, version } = job.view
-  return { view, version, stage: stage.name, part: first.part, ...range, path, ...staged }
+  const tally = await sliceTally(connection, stage, first.part, path)
+  checkTally(inputs, tally)
+  return { view, version, stage: stage.name, part: first.part, ...range, path, ...staged, ...tally }
 }
 
 function mergedSql(stage: StagePlan, part: string, inputs: readonly SliceInfo[]): string {
@@ -64,6 +67,15 @@ function mergedSql(stage: StagePlan, part: string, inputs: readonly SliceInfo[])
     part,
     mergeQuery(stage, part, `SELECT ${columns.join(', ')} FROM read_parquet([${paths}])`),
   )
+}
+
+/** A merge keeps every event once: one that did not is never published. */
+function checkTally(inputs: readonly SliceInfo[], merged: Pick<SliceInfo, 'events' | 'positions'>): void {
+  if (inputs.some(({ events }) => events === undefined) || merged.events === undefined) return
+  const events = inputs.reduce((sum, slice) => sum + (slice.events ?? 0), 0)
+  const positions = inputs.reduce((sum, slice) => sum ^ BigInt(slice.positions ?? '0'), 0n)
+  const same = events === merged.events && String(positions) === merged.positions
+  assert(same, 'merged slices hold the events of their inputs, each once')
 }
 
 /** The rows of a part as its slice holds them: sorted by key. */

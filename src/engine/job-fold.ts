@@ -22,6 +22,7 @@ import { sortedPart } from './job-compact.ts'
 import { soleStage } from './merged-relation.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { slicePath } from './slice-path.ts'
+import { sliceTally } from './slice-tally.ts'
 import { copyToParquet } from './staging.ts'
 
 type FoldJob = Extract<Job, { kind: 'fold' }>
@@ -105,6 +106,7 @@ async function foldParts(
       to: job.range.to,
       path,
       ...staged,
+      ...(await sliceTally(context.connection, stage, part, path)),
     })
     context.report({ done: Math.floor((events * slices.length) / names.length), total: events })
   }

@@ -12,6 +12,7 @@ import type { SealedGeneration, SliceInfo } from './engine.ts'
 import type { LiveView } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import type { Generation } from './read-set.ts'
+import { sliceTally } from './slice-tally.ts'
 import { copyToParquet } from './staging.ts'
 
 /** Stages the slices of the generations that are frozen and in no slice yet; undefined when there is nothing. */
@@ -47,6 +48,7 @@ export async function sealView(
       path,
       ...range,
       ...file,
+      ...(await sliceTally(connection, stage, part, path)),
     })
   }
   return { view: view.spec.view, version: view.spec.version, range, slices }

@@ -13,6 +13,7 @@
 
 import { quoteIdentifier } from '../model/schema.ts'
 import { must, unreachable } from '../std/assert.ts'
+import { positionHash } from './fold-source.ts'
 import type {
   Column,
   DistinctPart,
@@ -127,6 +128,23 @@ export function mergedColumns(stage: StagePlan): readonly Column[] {
 /** The view's rows; `mergedSql` gives the rows of "$merged" for the plan's last stage. */
 export function finishQuery(plan: ViewPlan, mergedSql: string): string {
   return `WITH "$merged" AS NOT MATERIALIZED (${mergedSql}) ${plan.finish.sql}`
+}
+
+/**
+ * One row over partial rows of a part: `events`, how many were folded into them, and `positions`, the sum modulo 2 of
+ * the hashes of their positions as text. Undefined for parts, and for plans of earlier releases, that do not say.
+ */
+export function tallyQuery(stage: StagePlan, partName: string, partialsSql: string): string | undefined {
+  const tally = (count: string, positions: string) =>
+    `SELECT CAST(coalesce(${count}, 0) AS BIGINT) AS events, ` +
+    `CAST(coalesce(bit_xor(${positions}), 0) AS VARCHAR) AS positions FROM (${partialsSql})`
+  if (stage.kind === 'rows') {
+    const positioned = stage.columns.some(({ name }) => name === '$commit')
+    return positioned ? tally('count(*)', positionHash) : undefined
+  }
+  const main = stage.parts[0]
+  if (partName !== main.name || main.tally === undefined) return undefined
+  return tally(`sum(${quoteIdentifier(main.tally.count)})`, quoteIdentifier(main.tally.positions))
 }
 
 function partOf(stage: GroupStage, partName: string): MainPart | DistinctPart {

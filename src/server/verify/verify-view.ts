@@ -5,6 +5,7 @@
  */
 
 import { rm } from 'node:fs/promises'
+import { relative } from 'node:path'
 import { slicesOf } from '../../catalog/slices.ts'
 import { readVersion, type VersionRow } from '../../catalog/versions.ts'
 import type { CapturedView, SliceInfo } from '../../engine/engine.ts'
@@ -14,6 +15,8 @@ import { capturedPlan, keysOf, mergedPlan, sampleCondition, soleStage } from '..
 import { differenceSql, type GroupDifference } from '../../govern/verify-sql.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
+import { quoteLiteral } from '../../model/schema.ts'
+import { tallyQuery } from '../../plan/queries.ts'
 import { must } from '../../std/assert.ts'
 import { sumFile } from '../../std/file-sum.ts'
 import { randomSeed } from '../../std/random.ts'
@@ -34,6 +37,7 @@ export async function verifyView(context: ServerContext, request: VerifyOne): Pr
   const differing = await differences(run, damaged.length === 0)
   const located = await locateFaults(run, differing.groups, damaged)
   findings.push(...located)
+  findings.push(...(await otherTallies(run, current, findings)))
   if (captured !== undefined) await rm(captured.path, { force: true })
   return {
     ...{ view, version, cut, from: run.from, share, timeMs: context.clock.nowMs() },
@@ -140,6 +144,37 @@ function slicesState(run: VerifyRun): PastState | undefined {
   if (slices.length === 0 || !isChain(slices, Math.min(row.start, cut))) return undefined
   const border = Math.max(...slices.map(({ to }) => to))
   return { ...states.again, version: `${tag} stored`, slices, border }
+}
+
+/** Slices that check and are what the log gives, as far as that was found, and yet not what was recorded of them. */
+async function otherTallies(
+  run: VerifyRun,
+  slices: readonly SliceInfo[],
+  found: readonly VerifyFinding[],
+): Promise<readonly VerifyFinding[]> {
+  const stage = soleStage(run.row.plan)
+  const named = new Set(found.flatMap(({ place }) => (place.kind === 'slice' ? [place.path] : [])))
+  const recorded = slices.flatMap((slice) => {
+    const sql = tallyQuery(stage, slice.part, `FROM read_parquet(${quoteLiteral(slice.path)})`)
+    const path = relative(run.context.folder.root, slice.path)
+    return sql === undefined || slice.events === undefined || named.has(path) ? [] : [{ slice, sql, path }]
+  })
+  const answers = await run.context.past.query({
+    states: {},
+    statements: recorded.map(({ sql }) => ({ sql, limit: 1 })),
+    timeoutMs: VERIFY_TIMEOUT_MS,
+    signal: run.signal,
+  })
+  return recorded.flatMap(({ slice, path }, index): VerifyFinding[] => {
+    const [held] = JSON.parse(must(answers[index], 'an answer each').json) as Pick<
+      SliceInfo,
+      'events' | 'positions'
+    >[]
+    if (held?.events === slice.events && held?.positions === slice.positions) return []
+    const { from, to } = slice
+    const text = `slice "${path}" of cuts ${from} to ${to} holds ${held?.events} events, and ${slice.events} were folded into it`
+    return [{ kind: 'damaged slice', place: { kind: 'slice', path, from, to }, text }]
+  })
 }
 
 /** Whether slices of each part follow each other from a cut on. */

@@ -165,9 +165,9 @@ function insertSlice(
 ): void {
   const now = catalog.clock.nowMs()
   catalog.run(
-    `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, published_ms,
-       superseded_ms, base)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events,
+       position_sum, published_ms, superseded_ms, base)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     stored(catalog, slice.path),
     slice.view,
     slice.version,
@@ -178,6 +178,8 @@ function insertSlice(
     slice.rows,
     slice.bytes,
     slice.checksum,
+    slice.events ?? null,
+    slice.positions ?? null,
     now,
     flags.superseded ? now : null,
     flags.base ? 1 : 0,

@@ -109,3 +109,34 @@ test('a red gate is passed with a reason, before or after it is seen, and both a
   )
   assert.deepEqual(audit.at(-1), { what: 'gate accepted', who: 'eve', reason: 'seen and fine' })
 })
+
+test('hours that are off by one are stopped at the gate with their first event; put right, they pass', async () => {
+  const byHour = (shift: string) =>
+    shopView(
+      'by_hour',
+      `SELECT date_trunc('hour', "at"${shift}) AS hour, "user", count(*) AS n FROM sales GROUP BY 1, 2`,
+    )
+  // Every sale is of 10 o'clock.
+  const atTen = "SELECT * FROM by_hour WHERE hour <> TIMESTAMP '2024-05-01 10:00:00'"
+  const checks: readonly CheckDef[] = [
+    { ...sums, name: 'at ten', rule: { kind: 'nothing', sql: atTen, sqlPlace: place } },
+  ]
+  await shop.open(shop.project({ views: [byHour('')], checks }))
+  await shop.send(20)
+  await shop.server.flush()
+  await shop.send(6)
+  const wrong = `CASE WHEN amount > 7 THEN INTERVAL 1 HOUR ELSE INTERVAL 0 HOUR END`
+  const refused = await shop.deploy(shop.project({ views: [byHour(` + ${wrong}`)], checks }))
+  assert.equal(refused.state, 'refused')
+  const touched = shop.sent.filter(({ cents }) => cents > 700)
+  const named = refused.views[0]?.compare?.sample.flatMap(({ first }) => first ?? [])
+  assert.ok(touched.length > 0 && named !== undefined && named.length > 0)
+  for (const { event } of named) assert.ok(touched.some(({ id }) => id === (event as { id: string }).id))
+  // Twenty sales of one commit on two partitions: the first that is touched is the 20th.
+  const [first] = touched
+  assert.deepEqual([first?.id, first?.cut], ['s19', 1])
+  assert.match(refused.reason ?? '', /first differs with event 9 of partition 1 of stream "sales" \(1\.19\)$/)
+  await shop.server.deploys.cancel(refused.id, 'mended', { who: 'tester' })
+  const right = await shop.deploy(shop.project({ views: [byHour(` + 0 * ${wrong}`)], checks }))
+  assert.equal(right.state, 'live', right.reason)
+})

@@ -1,6 +1,6 @@
 /**
  * Law 6 through cutovers and rollbacks: two views change in one deploy while events pour in and clients read both, in
- * one statement and by key, the whole time. No read fails, none sees the old version of one view and the new one of the
+ * one statement, by key and by version, the whole time. No read fails, none sees the old version of one view and the new one of the
  * other, numbers equal the log's own count at the answer's cut, and whoever saw the new version of one view never sees
  * the old one of the other afterwards, until it is rolled back.
  */
@@ -84,6 +84,12 @@ describe('cutovers under load', () => {
         byKey.push(pair)
       }
     })()
+    // The first version by its number, whichever answers for the view; by key too.
+    const { version: first } = await server.get<{ version: string }>('/v1/views/users?limit=1')
+    const byVersion: Seen[] = []
+    const versionReader = (async () => {
+      while (running) byVersion.push(await one(`/v1/views/users?user=key&version=${first}`))
+    })()
     const rollbackMs: number[] = []
     try {
       for (let time = 0; time < TIMES; time++) {
@@ -99,7 +105,7 @@ describe('cutovers under load', () => {
     } finally {
       running = false
     }
-    await Promise.all([writer, sqlReader, keyReader])
+    await Promise.all([writer, sqlReader, keyReader, versionReader])
     for (const { cut, row } of bySql) {
       const count = (requestsAtCut.get(cut) ?? Number.NaN) * EVENTS
       const v = row['totals_v'] ?? 0
@@ -109,8 +115,10 @@ describe('cutovers under load', () => {
     const versions = new Set(bySql.map(({ row }) => row['totals_v']))
     assert.deepEqual([...versions].sort(), [1, 2])
     checkPairs(byKey, requestsAtCut)
+    for (const { cut, row } of byVersion)
+      assert.deepEqual([row['v'], row['n']], [1, requestsAtCut.get(cut)], `version ${first} at cut ${cut}`)
     console.log(
-      `  ${bySql.length} statements, ${byKey.length * 2} lookups, rollbacks in ${rollbackMs.map(Math.round).join(', ')} ms`,
+      `  ${bySql.length} statements, ${byKey.length * 2} lookups, ${byVersion.length} by version, rollbacks in ${rollbackMs.map(Math.round).join(', ')} ms`,
     )
     // A second is the promise; tests do not depend on how fast a machine is, so ten are the limit here.
     assert.ok(rollbackMs.every((ms) => ms < 10_000))

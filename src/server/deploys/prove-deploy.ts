@@ -3,10 +3,11 @@
  * the new versions, all at one cut at which all of them stand (law: equal cuts). Live views go on meanwhile. No state.
  */
 
-import type { CheckResult, CompareSummary } from '../../deploy/types.ts'
+import type { CheckResult, CompareSummary, NamedEvent } from '../../deploy/types.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { cutoverChecks, runChecks } from '../checks/run-checks.ts'
 import { compareVersions } from '../compare/compare-versions.ts'
+import { earliestDifference } from '../compare/earliest-difference.ts'
 import { withFirstEvents } from '../compare/first-difference.ts'
 import type { ServerContext } from '../context.ts'
 import type { Deploy } from './deploy-record.ts'
@@ -50,38 +51,56 @@ export async function proveDeploy(
   })
   const red = redOf(checks)
   if (red === undefined) return { compares, checks, red }
-  const named = await nameFirstEvents(context, compares, signal)
-  return { compares: named, checks, red: red + firstEventText(named) }
+  const { named, first } = await nameFirstEvents(context, compares, signal)
+  return { compares: named, checks, red: red + firstEventText(first) }
 }
 
-/** Behind a red gate each view says with which event its versions first differ, as far as that is found in time. */
+interface FirstEvent {
+  readonly view: string
+  readonly event: NamedEvent
+}
+
+/** Behind a red gate: the first event that makes a difference, as far as it is found in time, and that of a row. */
 async function nameFirstEvents(
   context: ServerContext,
   compares: readonly CompareSummary[],
   signal: AbortSignal,
-): Promise<readonly CompareSummary[]> {
+): Promise<{ readonly named: readonly CompareSummary[]; readonly first: FirstEvent | undefined }> {
   const late = new AbortController()
   const cancel = context.clock.after(FIRST_EVENT_MS, () => late.abort())
+  const inTime = AbortSignal.any([signal, late.signal])
   try {
     const named: CompareSummary[] = []
+    const firsts: FirstEvent[] = []
     for (const summary of compares) {
-      const inTime = AbortSignal.any([signal, late.signal])
-      named.push(await withFirstEvents(context, summary, 1, inTime).catch(() => summary))
+      const { view, changed, added, removed } = summary
+      const differs = changed + added + removed > 0
+      const shown = differs
+        ? await withFirstEvents(context, summary, 1, inTime).catch(() => summary)
+        : summary
+      named.push(shown)
+      const ofRow = shown.sample.find((row) => row.first !== undefined)?.first
+      const earliest = differs
+        ? await earliestDifference(context, summary, inTime).catch(() => undefined)
+        : undefined
+      const event = earliest ?? ofRow
+      if (event !== undefined) firsts.push({ view, event })
     }
-    return named
+    return { named, first: firsts.sort((a, b) => inOrder(a.event, b.event))[0] }
   } finally {
     cancel()
   }
 }
 
-function firstEventText(compares: readonly CompareSummary[]): string {
-  for (const { view, sample } of compares) {
-    const first = sample.find((row) => row.first !== undefined)?.first
-    if (first === undefined) continue
-    const { stream, partition, offset, commit, index } = first
-    return `; view "${view}" first differs with event ${offset} of partition ${partition} of stream "${stream}" (${commit}.${index})`
-  }
-  return ''
+function inOrder(a: NamedEvent, b: NamedEvent): number {
+  return a.commit - b.commit || a.index - b.index
+}
+
+function firstEventText(found: FirstEvent | undefined): string {
+  if (found === undefined) return ''
+  const { view, event } = found
+  const { stream, partition, offset, commit, index } = event
+  return `; view "${view}" first differs with event ${offset} of partition ${partition} of stream "${stream}" (${commit}.${index})`
 }
 
 function redOf(checks: readonly CheckResult[]): string | undefined {

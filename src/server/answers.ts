@@ -24,6 +24,9 @@ import {
 } from './past/past-reads.ts'
 import { systemTablesFor } from './system-tables.ts'
 
+/** How long the engine is given to hear of a cutover. */
+const OVERTAKEN_PAUSE_MS = 2
+
 export class Answers {
   readonly #context: ServerContext
   readonly #timeoutMs: number
@@ -62,6 +65,7 @@ export class Answers {
           deadline,
           signal,
         ),
+      version !== undefined,
     )
     return this.#stamped(answer, version !== undefined)
   }
@@ -86,6 +90,7 @@ export class Answers {
           deadline,
           signal,
         ),
+      false,
     )
     return this.#noted(this.#stamped(answer, false), request.sql)
   }
@@ -113,13 +118,20 @@ export class Answers {
     options: ReadOptions,
     reach: (cut: CommitSeq, deadline: number) => Promise<void>,
     read: (deadline: number) => Promise<Rows & ReadStamp>,
+    pinned: boolean,
   ): Promise<Rows & ReadStamp> {
     const { clock } = this.#context
     const deadline = clock.monotonicMs() + (options.timeoutMs ?? this.#timeoutMs)
     while (true) {
       const wanted = Math.max(options.after ?? 0, this.#shown)
       await reach(wanted, deadline)
+      const serving = this.#context.serving()
       const rows = await read(deadline)
+      // The pointers had moved before the read began, and the engine had not heard of it yet.
+      if (!pinned && this.#isOvertaken(rows, serving) && clock.monotonicMs() < deadline) {
+        await new Promise<void>((resolve) => void clock.after(OVERTAKEN_PAUSE_MS, resolve))
+        continue
+      }
       const isStalled = options.after === undefined && Object.keys(rows.stalled).length > 0
       // Behind although it was reached: the engine ended between the two, and another one answered.
       if (rows.cut < wanted && !isStalled && clock.monotonicMs() < deadline) continue
@@ -127,6 +139,16 @@ export class Answers {
       this.#shown = Math.max(this.#shown, rows.cut)
       return rows
     }
+  }
+
+  /** Whether a version answered that answered no more when the read began, though its reader did not ask for it. */
+  #isOvertaken({ versions }: ReadStamp, serving: Serving): boolean {
+    const now = this.#context.serving()
+    for (const view in versions) {
+      const version = versions[view]
+      if (serving[view] !== undefined && serving[view] !== version && now[view] !== version) return true
+    }
+    return false
   }
 
   /** Resolves when a real query over every live view was answered. */

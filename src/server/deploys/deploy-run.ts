@@ -38,6 +38,7 @@ export class DeployRun {
   /** By view. */
   readonly #samples = new Map<string, readonly ProgressSample[]>()
   #building: string | undefined
+  #isMoving = false
 
   constructor(parts: DeployParts, deploy: Deploy) {
     this.id = deploy.id
@@ -53,6 +54,11 @@ export class DeployRun {
       return progress === undefined ? [] : [[view, progress]]
     })
     return new Map(entries)
+  }
+
+  /** The cutover is under way: the catalog may have it already, and the engine not yet. */
+  get isMoving(): boolean {
+    return this.#isMoving
   }
 
   pause(): void {
@@ -313,7 +319,10 @@ export class DeployRun {
       if (state !== 'comparing') return false
     } else this.#verify(targets)
     this.#context.crash('deploy.verified')
-    const moved = await cutOver(this.#context, deployOf(catalog, this.id), signal)
+    this.#isMoving = true
+    const moved = await cutOver(this.#context, deployOf(catalog, this.id), signal).finally(() => {
+      this.#isMoving = false
+    })
     if (moved) await this.#parts.afterCutover(deployOf(catalog, this.id))
     return false
   }

@@ -49,6 +49,7 @@ export interface RollbackRequest {
 }
 
 const WATCH_MS = 200
+const MOVING_MS = 5
 /** Each of them costs a tick and memory as what answers does, for as long as nobody ends it. */
 export const SHADOWS_MAX = 4
 /** An open deploy in one of these is not carried out by a run. */
@@ -84,6 +85,10 @@ export class Deploys {
     const { clock, closing } = this.#parts.context
     let shown = ''
     while (!signal.aborted && !closing()) {
+      // Told of a cutover, people read: so they are told once the engine has it too.
+      while (this.#run?.id === id && this.#run.isMoving && !signal.aborted && !closing()) {
+        await new Promise<void>((resolve) => void clock.after(MOVING_MS, resolve))
+      }
       const info = this.show(id)
       const text = JSON.stringify(info)
       if (text !== shown) yield info

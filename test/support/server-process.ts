@@ -106,7 +106,8 @@ export class ServerProcess {
 
   async dispose(): Promise<void> {
     await this.kill()
-    await rm(this.folder, { recursive: true, force: true })
+    // Engines notice a moment later that their server is gone.
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
 }
 

@@ -47,7 +47,7 @@ export class ShopServer {
 
   async dispose(): Promise<void> {
     await this.close()
-    rmSync(this.folder, { recursive: true, force: true })
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
   }
 
   /** Sends new sales as one commit; answers its cut. */

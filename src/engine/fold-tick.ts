@@ -71,7 +71,6 @@ async function foldTogether(
   }
   for (const [view, rows] of appended) {
     openGeneration(view).rows += rows
-    view.tickRows = rows
     view.readSet = { ...view.readSet, cut: source.through }
     view.tickCuts.push(source.through)
     if (view.tickCuts.length > 2 * TICK_CUTS_KEPT) view.tickCuts.splice(0, TICK_CUTS_KEPT)

@@ -58,7 +58,7 @@ test('each value stands once, with how often it came', async () => {
     },
     cut: 7,
     image: { cut: 5, main: 'main0', distinct: { d0: 'd0' }, groups: 2 },
-    generations: [{ from: 5, to: 7, tables: { main: 'g_main', d0: 'g_d0' }, rows: 5, indexed: false }],
+    generations: [{ from: 5, to: 7, tables: { main: 'g_main', d0: 'g_d0' }, rows: 5 }],
     slices: [],
   }
   const image = await nextImage(connection, (stem) => `new_${stem}`, STAGE, readSet)

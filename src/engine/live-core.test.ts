@@ -294,38 +294,6 @@ describe('live engine', () => {
     await core.stop()
   })
 
-  test('lookups while a large tail grows see each tick, also through the index that they bring about', async () => {
-    const policy = { rowsMin: 11_000, groupsShare: 3, timeShare: 1 }
-    const { log, core, reached } = await setUp([engineView(PLAN)], policy)
-    const totals = new Map<string, number>()
-    const groups = 12_000
-    const signal = new AbortController().signal
-    const send = async (tick: number, count: number) => {
-      const events = Array.from({ length: count }, (_, index) => {
-        const user = `u${(tick * count + index * (tick < 3 ? 1 : 7)) % groups}`
-        totals.set(user, (totals.get(user) ?? 0) + 1)
-        return { user, amount: '1.00', page: `/p${tick % 5}` }
-      })
-      const cut = log.commit('events', events)
-      core.advance(log.manifest())
-      await reached(cut)
-    }
-    for (let tick = 0; tick < 3; tick++) await send(tick, 4_000)
-    // The first image; a lookup before it would be answered all the same.
-    await sleep(300)
-    for (let tick = 3; tick < 12; tick++) {
-      await send(tick, 3_000)
-      const users = Array.from({ length: 40 }, (_, index) => `u${(tick * 3_000 + index * 7) % groups}`)
-      const answers = await Promise.all(users.map((user) => core.reads.read(readOf({ user }), signal)))
-      assert.deepEqual(
-        answers.map((answer) => JSON.parse(answer.json)[0]?.n),
-        users.map((user) => totals.get(user)),
-      )
-      await sleep(5)
-    }
-    await core.stop()
-  })
-
   test('a delta names exactly the rows that changed, old and new', async () => {
     const { log, core, reached } = await setUp()
     const first: Event[] = [

@@ -30,7 +30,7 @@ import { imagePolicy, LiveImages } from './live-images.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { LiveReads } from './live-reads.ts'
 import { LiveState, pause } from './live-state.ts'
-import { freezeGeneration, type LiveView, noteTick, tailRows, viewKey } from './live-view.ts'
+import { type LiveView, tailRows, viewKey } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import { TableStore } from './table-store.ts'
 import { type TickSource, TickSources } from './tick-source.ts'
@@ -263,10 +263,7 @@ export class LiveCore {
     await foldTick(context, group, source)
     this.#ticks++
     this.#report(systemClock.monotonicMs() - now, source.through - from)
-    for (const view of group) {
-      if (noteTick(view)) await freezeGeneration(this.#state.tables, view)
-      if (this.#images.wants(view)) this.#images.queue(view)
-    }
+    for (const view of group) if (this.#images.wants(view)) this.#images.queue(view)
     return true
   }
 

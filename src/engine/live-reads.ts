@@ -12,7 +12,7 @@ import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { type LiveState, pause } from './live-state.ts'
-import { freezeGeneration, type LiveView, noteLookup, viewKey } from './live-view.ts'
+import { type LiveView, viewKey } from './live-view.ts'
 import { LookupGather } from './lookup-gather.ts'
 import { soleStage, viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
@@ -25,7 +25,6 @@ export class LiveReads {
   readonly #state: LiveState
   readonly #connections: ConnectionPool
   readonly #gather = new LookupGather()
-  readonly #freezing = new Set<LiveView>()
   readonly #viewReads = new Semaphore(VIEW_READS)
   readonly #heavyReads: Semaphore
 
@@ -53,7 +52,6 @@ export class LiveReads {
   ): Promise<LiveCalls['read']['result']> {
     const key = LookupGather.keyOf(view.spec.plan, request)
     if (key !== undefined && Object.keys(request.where).length > 0) {
-      if (noteLookup(view)) void this.#freeze(view)
       const queue = viewKey(view.spec.view, view.spec.version)
       const answer = await this.#gather.read(queue, key, request, (read) =>
         this.#connections.use((connection) => this.#held(view, (readSet) => read(readSet, connection))),
@@ -147,14 +145,6 @@ export class LiveReads {
         }),
       signal,
     )
-  }
-
-  /** Opens a generation with an index; lookups that come meanwhile scan. */
-  async #freeze(view: LiveView): Promise<void> {
-    if (this.#freezing.has(view)) return
-    this.#freezing.add(view)
-    await this.#state.between.run(() => freezeGeneration(this.#state.tables, view))
-    this.#freezing.delete(view)
   }
 
   /** Takes and holds the read set of the moment in one step: in between, its tables could go. */

@@ -7,7 +7,6 @@
 import type { CommitSeq } from '../model/cut.ts'
 import { partColumns, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
-import { systemClock } from '../std/clock.ts'
 import type { EngineView, EventPosition, SliceInfo, StallInfo } from './engine.ts'
 import { soleStage } from './merged-relation.ts'
 import type { Generation, Image, ReadSet } from './read-set.ts'
@@ -21,11 +20,6 @@ export interface LiveView {
   /** When the last image was swapped in, monotonic ms, and how long it took to make. */
   imageMadeAtMs: number
   imageTookMs: number
-  /** When a lookup by key was last asked for, and when a tick last brought more than an index bears; monotonic ms. */
-  lookedUpMs: number | undefined
-  floodedMs: number | undefined
-  /** Partial rows that the last tick appended. */
-  tickRows: number
   /** When a delta was last asked for, monotonic ms; undefined: never. */
   deltaAskedMs: number | undefined
   /** Cuts at which ticks of this engine ended, ascending: only there is a state of the past known. */
@@ -58,9 +52,6 @@ export function newLiveView(spec: EngineView, image: Image | undefined, open: Ge
     previous: undefined,
     imageMadeAtMs: 0,
     imageTookMs: 0,
-    lookedUpMs: undefined,
-    floodedMs: undefined,
-    tickRows: 0,
     deltaAskedMs: undefined,
     tickCuts: [spec.sealed],
     unsealed: [open],
@@ -87,7 +78,6 @@ export async function createGeneration(
   tables: TableStore,
   spec: EngineView,
   from: CommitSeq,
-  indexed = false,
 ): Promise<Generation> {
   const stage = soleStage(spec.plan)
   const names: Record<string, string> = {}
@@ -99,8 +89,7 @@ export async function createGeneration(
     ]
     names[part] = await tables.create(`${spec.view}_${part}`, [...columns, ...system])
   }
-  if (indexed) await tables.index(must(names['main'], 'a group stage has a main part'), '_h')
-  return { from, to: undefined, tables: names, rows: 0, indexed }
+  return { from, to: undefined, tables: names, rows: 0 }
 }
 
 /**
@@ -111,7 +100,7 @@ export async function freezeGeneration(tables: TableStore, view: LiveView): Prom
   const open = openGeneration(view)
   const { cut } = view.readSet
   if (open.rows === 0) return
-  const next = await createGeneration(tables, view.spec, cut, wantsIndex(view))
+  const next = await createGeneration(tables, view.spec, cut)
   open.to = cut
   view.unsealed.push(next)
   view.readSet = { ...view.readSet, generations: [...view.readSet.generations, next] }
@@ -120,39 +109,4 @@ export async function freezeGeneration(tables: TableStore, view: LiveView): Prom
 /** Partial rows in memory that no slice holds yet. */
 export function tailRows(view: LiveView): number {
   return view.unsealed.reduce((rows, generation) => rows + generation.rows, 0)
-}
-
-/** Lookups that stopped this long ago need no index on the tail any more. */
-const LOOKUPS_KEEP_MS = 30_000
-/** A tick of more rows than this is a flood: an index would make it take three times as long. */
-const FLOOD_ROWS = 10_000
-const FLOOD_REST_MS = 5_000
-/** Below this a scan of the tail is as quick. */
-const INDEX_FROM_ROWS = 10_000
-
-/** Whether the next generation is to have an index: while people look up keys in a large view, and no flood comes in. */
-function wantsIndex(view: LiveView): boolean {
-  const now = systemClock.monotonicMs()
-  const { image, plan } = view.readSet
-  return (
-    soleStage(plan).kind === 'group' &&
-    (image?.groups ?? 0) >= INDEX_FROM_ROWS &&
-    view.lookedUpMs !== undefined &&
-    now - view.lookedUpMs < LOOKUPS_KEEP_MS &&
-    (view.floodedMs === undefined || now - view.floodedMs > FLOOD_REST_MS)
-  )
-}
-
-/** Told of each lookup: whether the open generation should be frozen now, for the next one to have an index. */
-export function noteLookup(view: LiveView): boolean {
-  view.lookedUpMs = systemClock.monotonicMs()
-  const open = openGeneration(view)
-  return !open.indexed && open.rows > INDEX_FROM_ROWS && wantsIndex(view)
-}
-
-/** Asked after each tick: whether the open generation should be frozen now, for the next one to have no index. */
-export function noteTick(view: LiveView): boolean {
-  if (view.tickRows <= FLOOD_ROWS) return false
-  view.floodedMs = systemClock.monotonicMs()
-  return openGeneration(view).indexed
 }

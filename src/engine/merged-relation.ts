@@ -131,19 +131,11 @@ function tailSources(readSet: ReadSet, part: string): Source[] {
         ...(open ? [`_cut <= ${readSet.cut}`] : []),
         ...(readSet.rowsAfter === undefined ? [] : [`_cut > ${readSet.rowsAfter}`]),
       ]
-      const indexed = generation.indexed && part === 'main'
-      return { table: tableOf(generation, part), conditions, indexed }
+      return { table: tableOf(generation, part), conditions, indexed: false }
     })
 }
 
-const ALL_ROWS = Number.MAX_SAFE_INTEGER
-
 function selectFrom(source: Source, columns: string, restriction: Restriction): string {
-  if (restriction.kind === 'hashes' && source.indexed && source.conditions.length > 0) {
-    // DuckDB uses the index only when nothing else is asked of the scan, and a LIMIT keeps the rest out of it.
-    const found = `SELECT * FROM ${source.table} WHERE _h IN (${restriction.expressions.join(', ')}) LIMIT ${ALL_ROWS}`
-    return `SELECT ${columns} FROM (${found}) WHERE ${source.conditions.join(' AND ')}`
-  }
   const { join, condition } = restrictionSql(source, restriction)
   const conditions = [...source.conditions, ...condition]
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`

@@ -19,8 +19,6 @@ export interface Generation {
   readonly tables: Readonly<Record<string, string>>
   /** Partial rows appended so far, over all parts. */
   rows: number
-  /** Whether the main part's table has an index on `_h`. */
-  readonly indexed: boolean
 }
 
 /**

@@ -51,11 +51,6 @@ export class TableStore {
     return name
   }
 
-  /** An index on one column of a table that is still empty; it goes with the table. */
-  async index(table: string, column: string): Promise<void> {
-    await this.#run(`CREATE INDEX ${table}_${column} ON ${table}(${quoteIdentifier(column)})`)
-  }
-
   /** Holds a read set's tables while `read` runs. */
   async pinned<T>(readSets: readonly ReadSet[], read: () => Promise<T>): Promise<T> {
     for (const readSet of readSets) this.#pins.set(readSet, (this.#pins.get(readSet) ?? 0) + 1)

@@ -16,7 +16,7 @@ process.on('SIGINT', () => {})
 process.once('message', (message) => void perform(message as ToWorker))
 
 async function perform({ job, settings }: ToWorker): Promise<void> {
-  beNice()
+  beNice(job)
   try {
     const result = await runInWorker(job, settings, (progress) => send({ kind: 'progress', progress }))
     end({ kind: 'done', result })
@@ -33,10 +33,14 @@ function failureOf(error: unknown): JobFailure {
   return body
 }
 
-/** Some containers refuse it; the job runs all the same. */
-function beNice(): void {
+/**
+ * Live work goes before. A fold, which people wait for, and which its budget stops when live views fall behind, stands
+ * less far back than seals and merges. Some containers refuse it; the job runs all the same.
+ */
+function beNice({ kind }: ToWorker['job']): void {
+  const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority
   try {
-    setPriority(constants.priority.PRIORITY_LOW)
+    setPriority(kind === 'fold' ? PRIORITY_BELOW_NORMAL : PRIORITY_LOW)
   } catch {}
 }
 

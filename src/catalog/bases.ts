@@ -6,12 +6,18 @@
  * version's other slices come to, its state at the cut is there, and everything after it can be folded from the log.
  */
 
-import { isAbsolute, relative } from 'node:path'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { assert } from '../std/assert.ts'
 import type { Catalog } from './open-catalog.ts'
-import { type PastSliceRow, pastSlicesOf, type SliceRow } from './slices.ts'
+import {
+  checkChain,
+  insertSlice,
+  type PastSliceRow,
+  pastSlicesOf,
+  type SliceRow,
+  storedPath,
+} from './slices.ts'
 
 /** The flagged slices of a version, in order. */
 export function basesOf(catalog: Catalog, view: string, version: VersionId): readonly PastSliceRow[] {
@@ -41,7 +47,7 @@ export function publishBase(catalog: Catalog, { view, version, kept, added }: Ba
     for (const path of kept) {
       const changed = catalog.run(
         'UPDATE slices SET base = 1 WHERE path = ? AND view = ? AND version = ?',
-        stored(catalog, path),
+        storedPath(catalog, path),
         view,
         version,
       )
@@ -60,7 +66,7 @@ export function releaseBases(
   kept: ReadonlySet<string>,
 ): void {
   for (const { path } of basesOf(catalog, view, version)) {
-    if (!kept.has(path)) catalog.run('UPDATE slices SET base = 0 WHERE path = ?', stored(catalog, path))
+    if (!kept.has(path)) catalog.run('UPDATE slices SET base = 0 WHERE path = ?', storedPath(catalog, path))
   }
 }
 
@@ -87,15 +93,16 @@ export function restoreChain(catalog: Catalog, chain: RestoredChain): void {
       view,
       version,
     )
-    for (const path of chain.damaged) catalog.run('DELETE FROM slices WHERE path = ?', stored(catalog, path))
+    for (const path of chain.damaged)
+      catalog.run('DELETE FROM slices WHERE path = ?', storedPath(catalog, path))
     for (const path of chain.kept) {
       const changed = catalog.run(
         'UPDATE slices SET superseded_ms = NULL WHERE path = ?',
-        stored(catalog, path),
+        storedPath(catalog, path),
       )
       assert(changed === 1, `slice "${path}" is listed`)
     }
-    for (const slice of chain.added) insertSlice(catalog, slice, { base: false, superseded: false })
+    for (const slice of chain.added) insertSlice(catalog, slice)
     catalog.run(
       'UPDATE versions SET sealed_cut = ?, changed_ms = ? WHERE view = ? AND version = ?',
       sealed,
@@ -116,7 +123,8 @@ export function forgetMissing(catalog: Catalog, isThere: (path: string) => boole
     for (const { view, version } of catalog.all('SELECT view, version FROM versions')) {
       const slices = pastSlicesOf(catalog, String(view), String(version))
       const missing = slices.filter(({ path, base }) => !base && !isThere(path))
-      for (const { path } of missing) catalog.run('DELETE FROM slices WHERE path = ?', stored(catalog, path))
+      for (const { path } of missing)
+        catalog.run('DELETE FROM slices WHERE path = ?', storedPath(catalog, path))
       if (missing.every(({ supersededMs }) => supersededMs !== null)) continue
       catalog.run(
         'UPDATE slices SET superseded_ms = ? WHERE view = ? AND version = ? AND superseded_ms IS NULL',
@@ -141,51 +149,4 @@ export function beginWithBase(catalog: Catalog, view: string, version: VersionId
   const kept = basesOf(catalog, view, version).map(({ path }) => path)
   restoreChain(catalog, { view, version, kept, added: [], damaged: [], sealed })
   return sealed
-}
-
-function checkChain(catalog: Catalog, view: string, version: VersionId, sealed: CommitSeq): void {
-  const row = catalog.get('SELECT start_cut FROM versions WHERE view = ? AND version = ?', view, version)
-  const start = Number(row?.start_cut ?? 0)
-  const reached = new Map<string, CommitSeq>()
-  for (const slice of pastSlicesOf(catalog, view, version)) {
-    if (slice.supersededMs !== null) continue
-    const part = `${slice.stage}.${slice.part}`
-    const before = reached.get(part) ?? start
-    assert(slice.from === before, `slices of part "${part}" leave no gap and do not overlap at cut ${before}`)
-    reached.set(part, slice.to)
-  }
-  for (const [part, to] of reached) assert(to === sealed, `slices of part "${part}" reach cut ${sealed}`)
-  assert(reached.size > 0 || sealed === start, `a version sealed at cut ${sealed} has slices`)
-}
-
-function insertSlice(
-  catalog: Catalog,
-  slice: SliceRow,
-  flags: { readonly base: boolean; readonly superseded: boolean },
-): void {
-  const now = catalog.clock.nowMs()
-  catalog.run(
-    `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events,
-       position_sum, published_ms, superseded_ms, base)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    stored(catalog, slice.path),
-    slice.view,
-    slice.version,
-    slice.stage,
-    slice.part,
-    slice.from,
-    slice.to,
-    slice.rows,
-    slice.bytes,
-    slice.checksum,
-    slice.events ?? null,
-    slice.positions ?? null,
-    now,
-    flags.superseded ? now : null,
-    flags.base ? 1 : 0,
-  )
-}
-
-function stored(catalog: Catalog, path: string): string {
-  return isAbsolute(path) ? relative(catalog.folder, path) : path
 }

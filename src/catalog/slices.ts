@@ -55,7 +55,7 @@ export function publishSlices(catalog: Catalog, publication: SlicePublication): 
   const { view, version, sealed } = publication
   catalog.transaction('publish-slices', () => {
     for (const path of publication.replaced) {
-      const slice = [toStored(catalog, path), view, version] as const
+      const slice = [storedPath(catalog, path), view, version] as const
       const changed =
         publication.what === 'refold'
           ? catalog.run('DELETE FROM slices WHERE path = ? AND view = ? AND version = ?', ...slice)
@@ -67,7 +67,11 @@ export function publishSlices(catalog: Catalog, publication: SlicePublication): 
             )
       assert(changed === 1, `replaced slice "${path}" is published for view "${view}"`)
     }
-    for (const slice of publication.added) insertSlice(catalog, publication, slice)
+    for (const slice of publication.added) {
+      const isOwn = slice.view === view && slice.version === version
+      assert(isOwn, `slice "${slice.path}" belongs to view "${view}"`)
+      insertSlice(catalog, slice)
+    }
     const changed = catalog.run(
       'UPDATE versions SET sealed_cut = ?, changed_ms = ? WHERE view = ? AND version = ?',
       sealed,
@@ -76,7 +80,7 @@ export function publishSlices(catalog: Catalog, publication: SlicePublication): 
       version,
     )
     assert(changed === 1, `version "${version}" of view "${view}" exists`)
-    checkRanges(slicesOf(catalog, view, version), startOf(catalog, view, version), sealed)
+    checkChain(catalog, view, version, sealed)
     appendCut(catalog, sealed, publication.what)
   })
 }
@@ -115,7 +119,7 @@ export function allPastSlices(catalog: Catalog): readonly PastSliceRow[] {
 export function forgetSlices(catalog: Catalog, paths: readonly string[]): void {
   if (paths.length === 0) return
   catalog.transaction('drop-slices', () => {
-    for (const path of paths) catalog.run('DELETE FROM slices WHERE path = ?', toStored(catalog, path))
+    for (const path of paths) catalog.run('DELETE FROM slices WHERE path = ?', storedPath(catalog, path))
   })
 }
 
@@ -147,16 +151,20 @@ export function dropSlices(catalog: Catalog, view: string, version: VersionId): 
   })
 }
 
-function insertSlice(catalog: Catalog, publication: SlicePublication, slice: SliceRow): void {
-  const { view, version } = publication
-  assert(slice.view === view && slice.version === version, `slice "${slice.path}" belongs to view "${view}"`)
+/** Lists one slice, within a transaction of the caller's, who checks the chain afterwards. */
+export function insertSlice(
+  catalog: Catalog,
+  slice: SliceRow,
+  flags: { readonly base?: boolean; readonly superseded?: boolean } = {},
+): void {
+  const now = catalog.clock.nowMs()
   catalog.run(
-    `INSERT INTO slices
-       (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events, position_sum, published_ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    toStored(catalog, slice.path),
-    view,
-    version,
+    `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events,
+       position_sum, published_ms, superseded_ms, base)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    storedPath(catalog, slice.path),
+    slice.view,
+    slice.version,
     slice.stage,
     slice.part,
     slice.from,
@@ -166,7 +174,9 @@ function insertSlice(catalog: Catalog, publication: SlicePublication, slice: Sli
     slice.checksum,
     slice.events ?? null,
     slice.positions ?? null,
-    catalog.clock.nowMs(),
+    now,
+    flags.superseded === true ? now : null,
+    flags.base === true ? 1 : 0,
   )
 }
 
@@ -176,9 +186,11 @@ function startOf(catalog: Catalog, view: string, version: VersionId): CommitSeq 
   return Number(row?.start_cut ?? 0)
 }
 
-function checkRanges(slices: readonly SliceRow[], start: CommitSeq, sealed: CommitSeq): void {
+/** Asserts that a version's current slices, part by part, cover (start, sealed] without a gap or an overlap. */
+export function checkChain(catalog: Catalog, view: string, version: VersionId, sealed: CommitSeq): void {
+  const start = startOf(catalog, view, version)
   const reached = new Map<string, CommitSeq>()
-  for (const slice of slices) {
+  for (const slice of slicesOf(catalog, view, version)) {
     const part = `${slice.stage}.${slice.part}`
     const before = reached.get(part) ?? start
     assert(slice.from === before, `slices of part "${part}" leave no gap and do not overlap at cut ${before}`)
@@ -189,7 +201,8 @@ function checkRanges(slices: readonly SliceRow[], start: CommitSeq, sealed: Comm
   assert(reached.size > 0 || sealed === start, `a version sealed at cut ${sealed} has slices`)
 }
 
-function toStored(catalog: Catalog, path: string): string {
+/** A file's path as the catalog keeps it: relative to the data folder, which can be moved. */
+export function storedPath(catalog: Catalog, path: string): string {
   return isAbsolute(path) ? relative(catalog.folder, path) : path
 }
 

@@ -4,6 +4,14 @@ export { type CheckOptions, check, type Tolerance, type TruthRow } from './defin
 export { decimal, int64 } from './define/exact.ts'
 export { loadProject } from './define/load.ts'
 export { project } from './define/project.ts'
+export {
+  type BatchSchedule,
+  type HybridOptions,
+  hybrid,
+  kappa,
+  type LambdaOptions,
+  lambda,
+} from './define/run.ts'
 export type {
   CheckSpec,
   Duration,
@@ -11,11 +19,12 @@ export type {
   EventOf,
   ProjectOptions,
   ProjectSpec,
+  RunSpec,
   Size,
   StreamSpec,
   ViewSpec,
 } from './define/spec.ts'
 export { type StreamOptions, stream } from './define/stream.ts'
 export type { CheckDef, LoadResult, ProjectDef, RunDef, ViewDef } from './define/types.ts'
-export { kappa, type ViewOptions, view } from './define/view.ts'
+export { type ViewOptions, view } from './define/view.ts'
 export { RefoldError } from './model/errors.ts'

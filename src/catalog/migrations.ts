@@ -199,4 +199,64 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX verify_results_by_view ON verify_results (view, id);
   `,
+  `
+  -- How each view's slices come to be (kappa, lambda, hybrid), as JSON; a view that is not here runs as kappa. Moved by
+  -- deploys, in the transaction that moves pointers.
+  CREATE TABLE runs (view TEXT PRIMARY KEY, run TEXT NOT NULL, changed_ms INTEGER NOT NULL) STRICT;
+
+  -- The cut T of the last published batch of a version; 0 while there is none. Slices up to it are the batch layer's.
+  ALTER TABLE versions ADD COLUMN batch_cut INTEGER NOT NULL DEFAULT 0;
+
+  CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    view TEXT NOT NULL,
+    version TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('running', 'published', 'failed', 'skipped')),
+    -- The cut T that it folds up to, and the T of the batch before.
+    cut INTEGER NOT NULL,
+    from_cut INTEGER NOT NULL,
+    -- What T promises: by stream the next offset of each partition, and the watermark in us, as JSON.
+    promise TEXT NOT NULL DEFAULT '{}',
+    events INTEGER,
+    -- Rows in which the batch differs from what was served at T; NULL until compared.
+    divergence INTEGER,
+    reason TEXT,
+    started_ms INTEGER NOT NULL,
+    ended_ms INTEGER,
+    FOREIGN KEY (view, version) REFERENCES versions (view, version)
+  ) STRICT;
+  CREATE INDEX batches_of_view ON batches (view, id);
+  -- Which lake files a slice of the batch layer was folded from (path and checksum), as JSON: an incremental batch
+  -- keeps the slice while they are the same.
+  ALTER TABLE slices ADD COLUMN inputs TEXT;
+
+  -- A sample of the rows in which a batch differed from what was served.
+  CREATE TABLE divergence (
+    batch INTEGER NOT NULL REFERENCES batches (id),
+    number INTEGER NOT NULL,
+    -- 'changed', 'added' (the batch has it), 'removed' (what was served had it).
+    what TEXT NOT NULL,
+    cause TEXT NOT NULL,
+    key TEXT NOT NULL,
+    served TEXT,
+    computed TEXT,
+    PRIMARY KEY (batch, number)
+  ) STRICT;
+
+  -- Views that are not folded, because the engine failed on them again and again, or because somebody said so.
+  CREATE TABLE paused (
+    view TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL, time_ms INTEGER NOT NULL,
+    PRIMARY KEY (view, version)
+  ) STRICT;
+
+  -- Where the logic of a view failed on an event: what it threw, with its place, and what it was given.
+  ALTER TABLE skipped ADD COLUMN stack TEXT;
+  ALTER TABLE skipped ADD COLUMN code TEXT NOT NULL DEFAULT 'EVENT_SKIPPED';
+
+  -- Dead letters that were sent again, mended or dropped: which, when, by whom, and what became of them.
+  CREATE TABLE dead_letter_acts (
+    id INTEGER PRIMARY KEY, time_ms INTEGER NOT NULL, who TEXT NOT NULL, what TEXT NOT NULL, letters TEXT NOT NULL,
+    outcome TEXT NOT NULL
+  ) STRICT;
+  `,
 ]

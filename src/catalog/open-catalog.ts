@@ -40,6 +40,12 @@ export type TransactionKind =
   | 'record-checks'
   | 'record-verify'
   | 'set-meta'
+  | 'set-runs'
+  | 'begin-batch'
+  | 'end-batch'
+  | 'publish-batch'
+  | 'pause-view'
+  | 'record-dead-letters'
 
 /** Places where a test may stop the process: before the first statement, before and after the commit. */
 export type CatalogCrashPoint = `${TransactionKind}:${'begun' | 'written' | 'committed'}`

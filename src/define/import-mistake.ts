@@ -62,7 +62,7 @@ function missingExport(message: string, file: string, files: readonly string[]):
     /requested module '([^']+)' does not provide an export named '([^']+)'/.exec(message) ?? []
   if (module === undefined || missing === undefined) return undefined
   const nearest = /^refold$|src\/index\.ts$|dist\/index\.js$/.test(module)
-    ? nearestName(missing, ['stream', 'view', 'project', 'kappa', 'decimal', 'int64'])
+    ? nearestName(missing, ['stream', 'view', 'project', 'kappa', 'lambda', 'hybrid', 'decimal', 'int64'])
     : undefined
   const place = placeOfText(files, [missing]) ?? { file, line: 1, column: 1 }
   const hint = nearest === undefined ? `See what "${module}" exports.` : `Did you mean "${nearest}"?`

@@ -12,6 +12,7 @@ import { z } from 'zod'
 import { RefoldError } from '../model/errors.ts'
 import type { Field, FieldType, ObjectType, StreamDef } from '../model/schema.ts'
 import { compileWriter } from '../model/value-writer.ts'
+import { cronMistake } from './cron.ts'
 import { NameTable } from './project-names.ts'
 import { roleFault } from './resolve-stream.ts'
 import type { CheckDef, ProjectDef } from './types.ts'
@@ -165,11 +166,32 @@ const stream = z.strictObject({
     .optional(),
 })
 
+const run = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('kappa') }),
+  z.strictObject({
+    kind: z.literal('lambda'),
+    schedule: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('every'), everyMs: count.min(1) }),
+      z.strictObject({
+        kind: z.literal('cron'),
+        cron: text.refine((given) => cronMistake(given) === undefined),
+      }),
+      z.strictObject({ kind: z.literal('events'), events: count.min(1) }),
+    ]),
+    incremental: z.boolean(),
+    whenSpeedFails: z.enum(['stale', 'refuse']),
+    maxSpanMs: count.min(1).optional(),
+    maxDivergence: count,
+  }),
+  z.strictObject({ kind: z.literal('hybrid'), snapshotEveryMs: count.min(1), keep: count.min(1) }),
+])
+
 const view = z.strictObject({
   name: text,
   sql: text.min(1),
   sqlPlace: place,
-  run: z.strictObject({ kind: z.literal('kappa') }),
+  run,
+  late: z.enum(['correct', 'hold']).optional(),
   onError: z.enum(['stall', 'skip']),
   expect: z.array(z.strictObject({ name: text, when: text, place })).optional(),
   sources: z.record(z.string(), z.string().max(200)).optional(),

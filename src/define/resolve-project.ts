@@ -11,10 +11,11 @@ import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
 import { checkNames, resolveCheck } from './resolve-check.ts'
 import { resolveExpect } from './resolve-expect.ts'
+import { resolveRun } from './resolve-run.ts'
 import { resolveStream } from './resolve-stream.ts'
 import { resolveSettings } from './settings.ts'
 import type { CheckSpec, ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
-import type { ProjectDef, ViewDef } from './types.ts'
+import type { ProjectDef, RunDef, ViewDef } from './types.ts'
 
 export interface ProjectSource {
   /** Absolute path of the project file. */
@@ -103,7 +104,7 @@ function sourcesFor(source: ProjectSource, files: readonly string[]): Pick<ViewD
 }
 
 function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | undefined {
-  const { name, sql, run, onError } = spec
+  const { name, sql, run, late, onError } = spec
   const what = `view "${String(name)}"`
   if (typeof sql !== 'string' || sql.trim() === '') {
     refuse(
@@ -114,14 +115,8 @@ function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | 
     )
     return undefined
   }
-  if (run !== undefined && run?.kind !== 'kappa') {
-    refuse(
-      'PROJECT_SETTING',
-      `${what}: \`run\` is not a way to run views`,
-      call.option(['run']),
-      'Use kappa(), or leave it out.',
-    )
-  }
+  const runDef = resolveRun(what, run, call, refuse)
+  checkLate(what, late, runDef, call, refuse)
   if (onError !== undefined && onError !== 'stall' && onError !== 'skip') {
     const hint = 'Use "stall" or "skip".'
     refuse(
@@ -133,8 +128,29 @@ function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | 
   }
   const expect = resolveExpect(what, spec.expect, call, refuse)
   return {
-    ...{ name, sql, sqlPlace: call.text('sql'), run: run ?? { kind: 'kappa' }, onError: onError ?? 'stall' },
+    ...{ name, sql, sqlPlace: call.text('sql'), run: runDef, onError: onError ?? 'stall' },
+    ...(late === 'hold' ? { late } : {}),
     ...(expect.length === 0 ? {} : { expect }),
+  }
+}
+
+function checkLate(what: string, late: unknown, run: RunDef, call: CallSite, refuse: Refuse): void {
+  const place = call.option(['late'])
+  if (late !== undefined && late !== 'correct' && late !== 'hold') {
+    refuse(
+      'PROJECT_SETTING',
+      `${what}: late ${JSON.stringify(late)} is not known`,
+      place,
+      'Use "correct" or "hold".',
+    )
+  } else if (late === 'hold' && run.kind !== 'lambda') {
+    const hint = 'Run the view as lambda({ … }), or leave `late` out.'
+    refuse(
+      'PROJECT_SETTING',
+      `${what}: late: 'hold' waits for batches, and ${run.kind} has none`,
+      place,
+      hint,
+    )
   }
 }
 

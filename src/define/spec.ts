@@ -7,7 +7,7 @@ import type { z } from 'zod'
 import type { Compatibility } from '../model/schema.ts'
 import type { CheckOptions } from './check.ts'
 import type { AliasOptions } from './resolve-aliases.ts'
-import type { RunDef } from './types.ts'
+import type { HybridOptions, LambdaOptions } from './run.ts'
 
 /** Milliseconds, or a text such as `15m`; units ms, s, m, h, d. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
@@ -58,11 +58,18 @@ export type EventOf<S extends StreamSpec> = z.output<S['schema']>
 /** An event of a stream as producers send it. */
 export type EventInputOf<S extends StreamSpec> = z.input<S['schema']>
 
+/** What `kappa`, `lambda` and `hybrid` return. */
+export type RunSpec =
+  | { readonly kind: 'kappa' }
+  | { readonly kind: 'lambda'; readonly options: LambdaOptions }
+  | { readonly kind: 'hybrid'; readonly options: HybridOptions }
+
 export interface ViewSpec<Name extends string = string> {
   readonly kind: 'view'
   readonly name: Name
   readonly sql: string
-  readonly run: RunDef | undefined
+  readonly run: RunSpec | undefined
+  readonly late: 'correct' | 'hold' | undefined
   readonly onError: 'stall' | 'skip' | undefined
   readonly expect: readonly { readonly name: string; readonly when: string }[] | undefined
   readonly calledAt: string

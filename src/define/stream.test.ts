@@ -5,9 +5,10 @@ import { test } from 'node:test'
 import { z } from 'zod'
 import { decimal, int64 } from './exact.ts'
 import { project } from './project.ts'
+import { kappa } from './run.ts'
 import type { EventInputOf, EventOf } from './spec.ts'
 import { stream } from './stream.ts'
-import { kappa, view } from './view.ts'
+import { view } from './view.ts'
 
 const schema = z.object({
   event_id: z.string(),

@@ -6,9 +6,38 @@
 import type { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 
-/** How slices of a view come to be. Kappa: the tail is sealed, there is no batch layer. */
-export interface RunDef {
+/** How slices of a view come to be. No part of a version: the same version runs in each of these ways. */
+export type RunDef = KappaDef | LambdaDef | HybridDef
+
+/** The tail is sealed, there is no batch layer. */
+export interface KappaDef {
   readonly kind: 'kappa'
+}
+
+/** A batch layer folds the lake again up to a cut; the speed layer holds what came after it. */
+export interface LambdaDef {
+  readonly kind: 'lambda'
+  readonly schedule: BatchScheduleDef
+  /** Fold only ranges whose lake files are not those that the last batch read. */
+  readonly incremental: boolean
+  readonly whenSpeedFails: 'stale' | 'refuse'
+  /** An alarm is raised when the speed layer spans more; left out: never. */
+  readonly maxSpanMs?: number
+  /** An alarm is raised when a batch differs from what was served in more rows. */
+  readonly maxDivergence: number
+}
+
+export type BatchScheduleDef =
+  | { readonly kind: 'every'; readonly everyMs: number }
+  /** In UTC. */
+  | { readonly kind: 'cron'; readonly cron: string }
+  | { readonly kind: 'events'; readonly events: number }
+
+/** Kappa whose replays begin at the nearest of the kept snapshots. */
+export interface HybridDef {
+  readonly kind: 'hybrid'
+  readonly snapshotEveryMs: number
+  readonly keep: number
 }
 
 /** A position in a source text; line and column count from 1. */
@@ -36,6 +65,11 @@ export interface ViewDef {
   readonly run: RunDef
   /** What happens when folding an event fails: the view stops before it, or goes on without it. */
   readonly onError: 'stall' | 'skip'
+  /**
+   * What becomes of an event whose time lies before the watermark that its commit stores: at once into the rows it
+   * belongs to (`correct`, also when left out), or held back until the next batch. A part of the version.
+   */
+  readonly late?: 'correct' | 'hold'
   /** In order: the first rule that takes a row counts. */
   readonly expect?: readonly ExpectDef[]
   /** Files that made the definition, relative to the project's folder → hash of their text. */

@@ -1,13 +1,17 @@
-/** `view`: names a view and its SQL; `kappa`: how its slices come to be. No state. */
+/** `view`: names a view and its SQL. No state. */
 
-import { callStack, type ViewSpec } from './spec.ts'
-import type { RunDef } from './types.ts'
+import { callStack, type RunSpec, type ViewSpec } from './spec.ts'
 
 export interface ViewOptions {
   /** A SELECT over streams, in DuckDB's dialect. */
   readonly sql: string
   /** Default `kappa()`. */
-  readonly run?: RunDef
+  readonly run?: RunSpec
+  /**
+   * An event whose time lies before its stream's watermark: `correct` takes it at once into the rows it belongs to,
+   * `hold` keeps it for the next batch and wants `run: lambda(…)`. Default `correct`.
+   */
+  readonly late?: 'correct' | 'hold'
   /** When folding an event fails: `stall` stops this view before it, `skip` goes on and keeps a record. Default `stall`. */
   readonly onError?: 'stall' | 'skip'
   /**
@@ -24,13 +28,9 @@ export function view<const Name extends string>(name: Name, options: ViewOptions
     name,
     sql: options?.sql,
     run: options?.run,
+    late: options?.late,
     onError: options?.onError,
     expect: options?.expect,
     calledAt: callStack(view),
   })
-}
-
-/** One stream path: the tail is sealed into slices, a changed view is folded again from the log. */
-export function kappa(): RunDef {
-  return Object.freeze({ kind: 'kappa' as const })
 }

@@ -36,6 +36,7 @@ export const owners: Readonly<Record<string, readonly string[]>> = {
   zod: ['define'],
   fastify: ['serve'],
   commander: ['cli'],
+  croner: ['define'],
 }
 
 /** Modules that stand in `src/` itself: the package's public face, which re-exports by name. */

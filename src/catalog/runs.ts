@@ -1,0 +1,34 @@
+/** How each view's slices come to be: what the last deploy said. Functions over the catalog; no state here. */
+
+import type { RunDef } from '../define/types.ts'
+import type { Catalog } from './open-catalog.ts'
+
+/** A view that no deploy said anything of runs as kappa. */
+export function runOf(catalog: Catalog, view: string): RunDef {
+  const row = catalog.get('SELECT run FROM runs WHERE view = ?', view)
+  return row === undefined ? { kind: 'kappa' } : (JSON.parse(String(row.run)) as RunDef)
+}
+
+/** View → how it runs, for those that are not kappa. */
+export function runs(catalog: Catalog): Readonly<Record<string, RunDef>> {
+  const rows = catalog.all('SELECT view, run FROM runs ORDER BY view')
+  return Object.fromEntries(rows.map((row) => [String(row.view), JSON.parse(String(row.run)) as RunDef]))
+}
+
+/** Says how views run from now on; part of the caller's transaction. */
+export function setRuns(catalog: Catalog, wanted: Readonly<Record<string, RunDef>>): void {
+  catalog.transaction('set-runs', () => {
+    for (const [view, run] of Object.entries(wanted)) {
+      if (run.kind === 'kappa') catalog.run('DELETE FROM runs WHERE view = ?', view)
+      else {
+        catalog.run(
+          `INSERT INTO runs (view, run, changed_ms) VALUES (?, ?, ?)
+           ON CONFLICT (view) DO UPDATE SET run = excluded.run, changed_ms = excluded.changed_ms`,
+          view,
+          JSON.stringify(run),
+          catalog.clock.nowMs(),
+        )
+      }
+    }
+  })
+}

@@ -55,6 +55,8 @@ export interface EngineView {
   readonly sealed: CommitSeq
   readonly onError: 'stall' | 'skip'
   readonly skipped: readonly EventPosition[]
+  /** Why it is not folded: it answers from its slices, at the cut that they reach. */
+  readonly paused?: string
 }
 
 export interface EngineSettings {
@@ -78,6 +80,8 @@ export interface EngineSpec {
   /** Cuts from which somebody will ask for a delta: ticks stop there once, so that the state at them is known. */
   readonly followed: readonly CommitSeq[]
   readonly settings: EngineSettings
+  /** Engines before this one died without getting on: views are folded one by one until all have caught up. */
+  readonly careful?: true
 }
 
 export interface StallInfo {
@@ -95,6 +99,8 @@ export interface ViewProgress {
   /** Cut up to which the view has folded. */
   readonly cut: CommitSeq
   readonly stalled?: StallInfo
+  /** Why it is not folded. */
+  readonly paused?: string
   /** Partial rows in memory that no slice holds yet. */
   readonly tailRows: number
   readonly groups: number
@@ -132,7 +138,9 @@ export interface ReadStamp {
   readonly versions: Readonly<Record<string, VersionId>>
   /** Views of the answer that are stalled, with the reason. */
   readonly stalled: Readonly<Record<string, StallInfo>>
-  /** Where there are any: the cut at which each of them was read. */
+  /** Views of the answer that are not folded, with the reason. */
+  readonly paused?: Readonly<Record<string, string>>
+  /** Where there are any: the cut at which each view was read that is stalled or paused. */
   readonly stalledAt?: Readonly<Record<string, CommitSeq>>
 }
 

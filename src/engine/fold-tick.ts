@@ -18,6 +18,7 @@ import type { EventPosition, StallInfo } from './engine.ts'
 import { type LiveView, openGeneration } from './live-view.ts'
 import { hashColumn, soleStage } from './merged-relation.ts'
 import type { TickSource } from './tick-source.ts'
+import type { WorkMark } from './work-mark.ts'
 
 /** How long a view waits before it tries again after a failure that no event causes, such as want of memory. */
 const RETRY_MS = 2_000
@@ -26,6 +27,7 @@ const TICK_CUTS_KEPT = 20_000
 export interface TickContext {
   readonly connection: DuckDBConnection
   readonly streams: ReadonlyMap<string, StreamDef>
+  readonly mark: WorkMark
   readonly nowMs: () => number
 }
 
@@ -41,7 +43,10 @@ export async function foldTick(
   } catch (error) {
     const only = views.length === 1 ? views[0] : undefined
     if (only === undefined) for (const view of views) await foldTick(context, [view], source)
-    else await stallOrSkip(context, only, source, error)
+    else {
+      await stallOrSkip(context, only, source, error)
+      context.mark.end('fold')
+    }
   }
 }
 
@@ -58,12 +63,14 @@ async function foldTogether(
     for (const view of views) {
       const stage = soleStage(view.spec.plan)
       const skipped = skippedIn(view, source)
+      beginFold(context, view, source)
       const events =
         skipped.length === 0
           ? (shared.get(view) ?? relationFor(context, view, source, []))
           : relationFor(context, view, source, skipped)
       appended.set(view, await appendFold(connection, view, stage, events, source.through))
     }
+    context.mark.end('fold')
     await run(connection, 'COMMIT')
   } catch (error) {
     await run(connection, 'ROLLBACK')
@@ -76,6 +83,10 @@ async function foldTogether(
     if (view.tickCuts.length > 2 * TICK_CUTS_KEPT) view.tickCuts.splice(0, TICK_CUTS_KEPT)
     view.stalled = undefined
   }
+}
+
+function beginFold({ mark }: TickContext, { spec }: LiveView, source: TickSource): void {
+  mark.begin({ kind: 'fold', view: spec.view, version: spec.version, to: source.through })
 }
 
 /** Views that read a stream's fields in the same way. */
@@ -172,6 +183,7 @@ async function stallOrSkip(
   error: unknown,
 ): Promise<void> {
   const message = error instanceof Error ? error.message : String(error)
+  beginFold(context, view, source)
   if (error instanceof RefoldError && error.code === 'ENGINE_MEMORY') {
     const first = (await positions(context, view, source))[0]
     if (first === undefined) throw error

@@ -30,7 +30,7 @@ import { imagePolicy, LiveImages } from './live-images.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { LiveReads } from './live-reads.ts'
 import { LiveState, pause } from './live-state.ts'
-import { type LiveView, tailRows, viewKey } from './live-view.ts'
+import { goesOn, type LiveView, tailRows, viewKey } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import { TableStore } from './table-store.ts'
 import { type TickSource, TickSources } from './tick-source.ts'
@@ -60,6 +60,8 @@ export class LiveCore {
   #stopped = false
   #ticks = 0
   #threads = 1
+  /** Cut up to which views are folded one by one. */
+  #carefulTo: CommitSeq
   /** Whether versions that do not answer had the last turn while others were waiting too. */
   #othersHadTurn = false
 
@@ -72,6 +74,7 @@ export class LiveCore {
     onProgress: Listener,
   ) {
     this.#followed = spec.followed
+    this.#carefulTo = spec.careful === true ? spec.sources.log.durable : 0
     this.#db = db
     this.#connection = connection
     this.#state = state
@@ -164,8 +167,7 @@ export class LiveCore {
     await this.#images.load(spec)
     const view = this.#state.live(spec.view, spec.version)
     this.#pump()
-    while (!this.#stopped && view.stalled === undefined && view.readSet.cut < this.#state.commonCut(view))
-      await pause()
+    while (!this.#stopped && goesOn(view) && view.readSet.cut < this.#state.commonCut(view)) await pause()
     // Without a tick nobody would know that it is here.
     this.#report(0, 0)
   }
@@ -247,7 +249,8 @@ export class LiveCore {
     const { sources, settings, streams, views } = this.#state
     const now = systemClock.monotonicMs()
     const behind = [...views.values()].filter(
-      (view) => view.readSet.cut < sources.log.durable && view.retryAtMs <= now,
+      (view) =>
+        view.readSet.cut < sources.log.durable && view.retryAtMs <= now && view.spec.paused === undefined,
     )
     if (behind.length === 0) return false
     const { group, catchesUp } = this.#turn(behind)
@@ -259,10 +262,14 @@ export class LiveCore {
     const source = await this.#open(sources, from, ahead.length === 0 ? undefined : Math.min(...ahead))
     if (source === undefined) return false
     await this.#useThreads(source.bytes > BULK_BYTES ? settings.threads : 1)
-    const context = { connection: this.#connection, streams, nowMs: () => systemClock.monotonicMs() }
-    await foldTick(context, group, source)
+    const { mark } = this.#state
+    const context = { connection: this.#connection, streams, mark, nowMs: () => systemClock.monotonicMs() }
+    const careful = group.filter((view) => view.readSet.cut < this.#carefulTo)
+    if (careful.length === 0) await foldTick(context, group, source)
+    else for (const view of group) await foldTick(context, [view], source)
     this.#ticks++
     this.#report(systemClock.monotonicMs() - now, source.through - from)
+    if (careful.length > 0) return true
     for (const view of group) if (this.#images.wants(view)) this.#images.queue(view)
     return true
   }
@@ -320,6 +327,7 @@ export class LiveCore {
         version: view.spec.version,
         cut: view.readSet.cut,
         ...(view.stalled === undefined ? {} : { stalled: view.stalled }),
+        ...(view.spec.paused === undefined ? {} : { paused: view.spec.paused }),
         tailRows: tailRows(view),
         groups: view.readSet.image?.groups ?? 0,
       })),

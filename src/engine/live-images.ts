@@ -4,6 +4,7 @@
  */
 
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { CommitSeq } from '../model/cut.ts'
 import { systemClock } from '../std/clock.ts'
 import { Serial } from '../std/serial.ts'
 import type { EngineView, SealedGeneration } from './engine.ts'
@@ -47,7 +48,9 @@ export class LiveImages {
         stage.kind === 'rows'
           ? undefined
           : await this.#line.run(() =>
-              imageFromSlices(this.#connection, name, spec.view, stage, spec.slices, spec.sealed),
+              this.#marked('load', spec, spec.sealed, () =>
+                imageFromSlices(this.#connection, name, spec.view, stage, spec.slices, spec.sealed),
+              ),
             )
       await this.#state.between.run(async () => {
         const open = await createGeneration(this.#state.tables, spec, spec.sealed)
@@ -72,10 +75,28 @@ export class LiveImages {
     })
     const sealed = await this.#line.run(async () => {
       const results = []
-      for (const view of views) results.push(await sealView(this.#connection, view, stagingDir))
+      for (const view of views) {
+        const seal = () => sealView(this.#connection, view, stagingDir)
+        results.push(await this.#marked('seal', view.spec, view.readSet.cut, seal))
+      }
       return results
     })
     return sealed.filter((generation) => generation !== undefined)
+  }
+
+  async #marked<T>(
+    kind: 'load' | 'image' | 'seal',
+    { view, version }: EngineView,
+    to: CommitSeq,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { mark } = this.#state
+    mark.begin({ kind, view, version, to })
+    try {
+      return await work()
+    } finally {
+      mark.end(kind)
+    }
   }
 
   /** Makes the view's next image in the background, then swaps it in. */
@@ -104,7 +125,9 @@ export class LiveImages {
     const began = systemClock.monotonicMs()
     await this.#state.tables.making(async (name) => {
       const image = await this.#state.tables.pinned([frozen], () =>
-        nextImage(this.#connection, name, stage, { ...frozen, cut }),
+        this.#marked('image', view.spec, cut, () =>
+          nextImage(this.#connection, name, stage, { ...frozen, cut }),
+        ),
       )
       await this.#state.between.run(async () => {
         const now = view.readSet

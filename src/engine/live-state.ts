@@ -11,9 +11,10 @@ import { must } from '../std/assert.ts'
 import { systemClock } from '../std/clock.ts'
 import { Serial } from '../std/serial.ts'
 import type { EngineSettings, EngineSpec, LogSources, ReadStamp } from './engine.ts'
-import { type LiveView, viewKey } from './live-view.ts'
+import { goesOn, type LiveView, viewKey } from './live-view.ts'
 import { type ReadSet, tablesOf } from './read-set.ts'
 import type { TableStore } from './table-store.ts'
+import { WorkMark, workMarkPath } from './work-mark.ts'
 
 /** How long after a delta the tables for the next one are kept. */
 const DELTA_KEEP_MS = 30_000
@@ -21,6 +22,8 @@ const DELTA_KEEP_MS = 30_000
 export class LiveState {
   readonly settings: EngineSettings
   readonly tables: TableStore
+  /** What is being done to a view, for whoever asks why this process died. */
+  readonly mark: WorkMark
   readonly streams: ReadonlyMap<string, StreamDef>
   readonly views = new Map<string, LiveView>()
   /** Runs tasks one at a time, ticks among them. */
@@ -33,6 +36,7 @@ export class LiveState {
   constructor(spec: EngineSpec, tables: TableStore) {
     this.settings = spec.settings
     this.tables = tables
+    this.mark = new WorkMark(workMarkPath(spec.settings.scratchDir))
     this.streams = new Map(spec.streams.map((stream) => [stream.name, stream]))
     this.serving = spec.serving
     this.#sources = spec.sources
@@ -97,7 +101,7 @@ export class LiveState {
   async withServing<T>(deadlineMs: number, read: (readSets: readonly ReadSet[]) => Promise<T>): Promise<T> {
     while (true) {
       const views = [...this.#servingViews()]
-      const cuts = new Set(views.filter((view) => view.stalled === undefined).map((view) => view.readSet.cut))
+      const cuts = new Set(views.filter(goesOn).map((view) => view.readSet.cut))
       if (cuts.size <= 1) {
         const readSets = views.map((view) => view.readSet)
         // Held in the same step in which they were taken: in between, their tables could go.
@@ -119,19 +123,22 @@ export class LiveState {
 
   stamp(readSets: readonly ReadSet[], cut?: CommitSeq): ReadStamp {
     const stalled: Record<string, NonNullable<LiveView['stalled']>> = {}
+    let paused: Record<string, string> | undefined
     let stalledAt: Record<string, CommitSeq> | undefined
     for (const { view, version, cut: at } of readSets) {
-      const stall = this.views.get(viewKey(view, version))?.stalled
-      if (stall === undefined) continue
-      stalled[view] = stall
+      const live = this.views.get(viewKey(view, version))
+      if (live === undefined || goesOn(live)) continue
+      if (live.stalled !== undefined) stalled[view] = live.stalled
+      if (live.spec.paused !== undefined) paused = { ...paused, [view]: live.spec.paused }
       stalledAt = { ...stalledAt, [view]: at }
     }
-    const going = readSets.filter((readSet) => stalled[readSet.view] === undefined)
+    const going = readSets.filter((readSet) => stalledAt?.[readSet.view] === undefined)
     const cuts = (going.length === 0 ? readSets : going).map((readSet) => readSet.cut)
     return {
       cut: Math.min(...cuts, cut ?? Number.POSITIVE_INFINITY),
       versions: Object.fromEntries(readSets.map((readSet) => [readSet.view, readSet.version])),
       stalled,
+      ...(paused === undefined ? {} : { paused }),
       ...(stalledAt === undefined ? {} : { stalledAt }),
     }
   }
@@ -142,7 +149,7 @@ export class LiveState {
 
   /** The least cut of the views that answer and go on, beside one; of all while none answers. */
   commonCut(except?: LiveView): CommitSeq {
-    const going = [...this.views.values()].filter((view) => view !== except && view.stalled === undefined)
+    const going = [...this.views.values()].filter((view) => view !== except && goesOn(view))
     const answering = going.filter((view) => this.isServing(view))
     const cuts = (answering.length > 0 ? answering : going).map((view) => view.readSet.cut)
     return cuts.length === 0 ? this.#sources.log.durable : Math.min(...cuts)

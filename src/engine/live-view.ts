@@ -68,6 +68,11 @@ export function viewKey(view: string, version: string): string {
   return `${view}@${version}`
 }
 
+/** Whether ticks take it along: it is neither stalled nor paused. */
+export function goesOn(view: LiveView): boolean {
+  return view.stalled === undefined && view.spec.paused === undefined
+}
+
 /** The generation that ticks append to. */
 export function openGeneration(view: LiveView): Generation {
   return must(view.readSet.generations.at(-1), 'a live view has an open generation')

@@ -16,6 +16,15 @@ export interface SkippedRow {
   readonly partition: number
   readonly offset: number
   readonly message: string
+  /** Where logic in TypeScript failed: what it threw, with its place. */
+  readonly stack?: string
+  /** Left out: `EVENT_SKIPPED`. */
+  readonly code?: string
+}
+
+/** A row as it was recorded. */
+export interface RecordedSkip extends SkippedRow {
+  readonly timeMs: number
 }
 
 /** Recording the same event again changes nothing: an engine that restarted reports it again. */
@@ -26,8 +35,8 @@ export function recordSkipped(catalog: Catalog, rows: readonly SkippedRow[]): vo
     for (const row of rows) {
       catalog.run(
         `INSERT INTO skipped
-           (view, version, commit_seq, event_index, stream, partition, event_offset, message, time_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+           (view, version, commit_seq, event_index, stream, partition, event_offset, message, time_ms, stack, code)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT DO NOTHING`,
         row.view,
         row.version,
@@ -38,20 +47,22 @@ export function recordSkipped(catalog: Catalog, rows: readonly SkippedRow[]): vo
         row.offset,
         row.message,
         now,
+        row.stack ?? null,
+        row.code ?? 'EVENT_SKIPPED',
       )
     }
   })
 }
 
-export function skippedOf(catalog: Catalog, view: string, version: VersionId): readonly SkippedRow[] {
+export function skippedOf(catalog: Catalog, view: string, version: VersionId): readonly RecordedSkip[] {
   return select(catalog, 'WHERE view = ? AND version = ?', view, version)
 }
 
-export function allSkipped(catalog: Catalog): readonly SkippedRow[] {
+export function allSkipped(catalog: Catalog): readonly RecordedSkip[] {
   return select(catalog, '')
 }
 
-function select(catalog: Catalog, where: string, ...values: string[]): readonly SkippedRow[] {
+function select(catalog: Catalog, where: string, ...values: string[]): readonly RecordedSkip[] {
   return catalog
     .all(`SELECT * FROM skipped ${where} ORDER BY view, version, commit_seq, event_index`, ...values)
     .map((row) => ({
@@ -63,5 +74,8 @@ function select(catalog: Catalog, where: string, ...values: string[]): readonly 
       partition: Number(row.partition),
       offset: Number(row.event_offset),
       message: String(row.message),
+      ...(row.stack === null ? {} : { stack: String(row.stack) }),
+      code: String(row.code),
+      timeMs: Number(row.time_ms),
     }))
 }

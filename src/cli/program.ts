@@ -9,6 +9,7 @@ import { backupCommand } from './backup.ts'
 import { checksCommand } from './checks.ts'
 import { reportError } from './cli-error.ts'
 import { compareCommand } from './compare.ts'
+import { deadCommand } from './dead.ts'
 import { deployCommand } from './deploy.ts'
 import { deploysCommand } from './deploys.ts'
 import { devCommand } from './dev.ts'
@@ -67,6 +68,7 @@ export function buildProgram(cli: Cli): Command {
     whyCommand(cli),
     checksCommand(cli),
     verifyCommand(cli),
+    deadCommand(cli),
     lakeCommand(cli),
     backupCommand(cli),
     restoreCommand(cli),

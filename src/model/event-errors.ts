@@ -77,4 +77,28 @@ export const eventErrors = {
     'An event with this id and other content was already accepted.',
     'Give each event an id of its own; send a retry unchanged.',
   ),
+  EVENT_SKIPPED: row(
+    422,
+    false,
+    'The logic of a view failed on the event, and the view went on without it.',
+    'Mend the logic and deploy it: the new version folds the event. Or send a mended copy.',
+  ),
+  DEAD_LETTER_UNKNOWN: row(
+    404,
+    false,
+    'There is no dead letter with this id.',
+    '`refold dead list --all` shows the ids.',
+  ),
+  DEAD_LETTER_CUT: row(
+    422,
+    false,
+    'Only the beginning of the event was kept, so it cannot be sent again as it is.',
+    'Give the whole event with --event.',
+  ),
+  DEAD_LETTER_FOLDED: row(
+    409,
+    false,
+    'The event is in the log, and other views folded it; a copy would count there once more.',
+    'Mend the view instead: its new version folds the event. Or send the copy all the same with --force.',
+  ),
 } as const satisfies Record<string, ErrorRow>

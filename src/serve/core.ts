@@ -12,6 +12,7 @@ import type { JsonValue, StreamDef } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
 import type { CoreChecks } from './core-checks.ts'
 import type { CoreCompare } from './core-compare.ts'
+import type { CoreDead } from './core-dead.ts'
 import type { CoreDeploys } from './core-deploys.ts'
 import type { CoreLake } from './core-lake.ts'
 import type { CoreVerify } from './core-verify.ts'
@@ -129,6 +130,7 @@ export interface Core {
   readonly lake: CoreLake
   readonly checks: CoreChecks
   readonly compare: CoreCompare
+  readonly dead: CoreDead
   readonly deploys: CoreDeploys
   readonly verify: CoreVerify
   /** Everything about the state, for `refold status`, as JSON. */

@@ -20,6 +20,7 @@ import { createRequestGuard } from './request-guard.ts'
 import { pathMatches, type Route, type RouteContext } from './route.ts'
 import { checkRoutes } from './routes-checks.ts'
 import { compareRoutes } from './routes-compare.ts'
+import { deadRoutes } from './routes-dead.ts'
 import { deployRoutes } from './routes-deploys.ts'
 import { lakeRoutes } from './routes-lake.ts'
 import { planRoutes } from './routes-plan.ts'
@@ -58,6 +59,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...lakeRoutes(context),
     ...checkRoutes(context),
     ...verifyRoutes(context),
+    ...deadRoutes(context),
     ...systemRoutes(context, meters),
   ]
   const routes = [...described, ...openApiRoutes(described)]

@@ -9,8 +9,8 @@ import { viewChanges } from './changes.ts'
 import { createCompareCore } from './compare/compare-core.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
+import { createDeadCore } from './dead/dead.ts'
 import { createDeploysCore } from './deploys/deploys-core.ts'
-import { planDeploy } from './deploys/plan-deploy.ts'
 import { refusingProject } from './deploys/refused-project.ts'
 import { formsBefore } from './event-texts.ts'
 import { explainView } from './explain.ts'
@@ -23,28 +23,30 @@ import { serverStatus } from './status.ts'
 export function createCore(parts: CoreParts): Core {
   const { context } = parts
   const answers = new Answers(context, parts.project().engine.statementTimeoutMs)
+  const append: Core['append'] = (request) => {
+    if (context.closing()) {
+      return Promise.reject(new RefoldError('SERVER_STOPPING', 'the server is stopping'))
+    }
+    const stream = context.streams().find(({ name }) => name === request.stream)
+    if (stream === undefined) return context.log.append(request)
+    return context.log.append({ ...request, formsBefore: formsBefore(context.catalog, stream) })
+  }
   return {
     streams: () => context.streams(),
     stream: (name) => context.streams().find((stream) => stream.name === name),
     views: () => viewInfos(context),
-    append(request) {
-      if (context.closing()) {
-        return Promise.reject(new RefoldError('SERVER_STOPPING', 'the server is stopping'))
-      }
-      const stream = context.streams().find(({ name }) => name === request.stream)
-      if (stream === undefined) return context.log.append(request)
-      return context.log.append({ ...request, formsBefore: formsBefore(context.catalog, stream) })
-    },
+    append,
     readView: (request, options) => answers.readView(request, options),
     sql: (request, options) => answers.sql(request, options),
     pastCost: (request, moment) => pastCost(context, request, moment),
     changes: (view, options) => viewChanges(context, view, options),
     events: (request) => logEvents(context, request),
     explain: async (view) => explainView(context, view),
-    plan: (sent) => refusingProject(() => planDeploy(context, receivedProject(sent, parts.project()))),
+    plan: (sent) => refusingProject(() => parts.deploys.plan(receivedProject(sent, parts.project()))),
     lake: createLakeCore(context, parts.trimming),
     checks: parts.checks,
     verify: parts.verify,
+    dead: createDeadCore({ context, append, limits: () => parts.project().limits }),
     compare: createCompareCore(parts),
     deploys: createDeploysCore(parts),
     status: async () => serverStatus(parts),

@@ -282,9 +282,17 @@ const tables: Readonly<Record<string, SystemTable>> = {
       stream: 'VARCHAR',
       partition: 'INTEGER',
       offset: 'BIGINT',
+      time: 'TIMESTAMP',
+      code: 'VARCHAR',
       message: 'VARCHAR',
+      stack: 'VARCHAR',
     },
-    rows: ({ catalog }) => allSkipped(catalog).map((row) => ({ ...row })),
+    rows: ({ catalog }) =>
+      allSkipped(catalog).map(({ timeMs, stack = null, code = 'EVENT_SKIPPED', ...row }) => ({
+        ...row,
+        time: timestamp(timeMs),
+        ...{ code, stack },
+      })),
   },
   conservation: {
     columns: {

@@ -123,6 +123,15 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
       last: noted('verify.last', () => []),
       run: noted('verify.run', async () => []),
     },
+    dead: {
+      causes: noted('dead.causes', async () => []),
+      list: noted('dead.list', async () => []),
+      show: noted('dead.show', async (id) => {
+        throw new RefoldError('DEAD_LETTER_UNKNOWN', `there is no dead letter "${id}"`)
+      }),
+      send: noted('dead.send', async () => ({ cut: null, results: [] })),
+      drop: noted('dead.drop', async (letters) => letters.length),
+    },
     checks: {
       list: noted('checks.list', () => []),
       run: noted('checks.run', async () => []),

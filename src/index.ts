@@ -17,6 +17,7 @@ export type {
   Duration,
   EventInputOf,
   EventOf,
+  MergeOption,
   ProjectOptions,
   ProjectSpec,
   RunSpec,
@@ -26,5 +27,5 @@ export type {
 } from './define/spec.ts'
 export { type StreamOptions, stream } from './define/stream.ts'
 export type { CheckDef, LoadResult, ProjectDef, RunDef, ViewDef } from './define/types.ts'
-export { type ViewOptions, view } from './define/view.ts'
+export { type OneDefinition, type TwoDefinitions, type ViewOptions, view } from './define/view.ts'
 export { RefoldError } from './model/errors.ts'

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -32,13 +32,21 @@ async function load(): Promise<LoadAnswer> {
     const module = (await import(pathToFileURL(file).href)) as { readonly default?: unknown }
     const sqlFiles = readSqlFiles(path.join(root, 'views'))
     const sourcesOf = (start: readonly string[]) => sourceHashes(root, start)
-    const resolved = resolveProject({ file, root, exported: module.default, sqlFiles, sourcesOf })
+    const exported = module.default
+    const resolved = resolveProject({ file, root, exported, sqlFiles, sourcesOf, fileHash })
     if (resolved.ok) return { ok: true, project: resolved.project, files: [...files] }
     return { ok: false, mistakes: resolved.mistakes.map(toErrorBody), files: [...files] }
   } catch (error) {
     const mistake = error instanceof RefoldError ? error : importMistake(error, file, [...files])
     return { ok: false, mistakes: [toErrorBody(mistake)], files: [...files] }
   }
+}
+
+/** Also has the file watched: a changed one is another definition. */
+function fileHash(name: string): string | undefined {
+  if (statSync(name, { throwIfNoEntry: false })?.isFile() !== true) return undefined
+  files.add(name)
+  return createHash('sha256').update(readFileSync(name)).digest('hex')
 }
 
 function readSqlFiles(folder: string): { name: string; file: string; sql: string }[] {

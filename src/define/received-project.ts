@@ -15,7 +15,7 @@ import { compileWriter } from '../model/value-writer.ts'
 import { cronMistake } from './cron.ts'
 import { NameTable } from './project-names.ts'
 import { roleFault } from './resolve-stream.ts'
-import type { CheckDef, ProjectDef } from './types.ts'
+import type { CheckDef, ProjectDef, ViewDef } from './types.ts'
 
 const FAULTS_SHOWN = 20
 const DEPTH_MAX = 100
@@ -32,6 +32,7 @@ export function receivedProject(sent: unknown, own: ProjectDef): ProjectDef {
   const faults = [
     ...nameFaults(project),
     ...project.streams.flatMap(streamFaults),
+    ...project.views.flatMap(batchFaults),
     ...(project.checks ?? []).flatMap((one) => truthFaults(one, own)),
   ]
   if (faults.length > 0) throw refused(faults)
@@ -186,6 +187,24 @@ const run = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('hybrid'), snapshotEveryMs: count.min(1), keep: count.min(1) }),
 ])
 
+const batch = z.strictObject({
+  sql: text.min(1),
+  sqlPlace: place,
+  key: z.array(text).min(1),
+  keyPlace: place,
+  merge: z.record(
+    z.string(),
+    z.union([
+      z.strictObject({ kind: z.enum(['add', 'replace', 'min', 'max']) }),
+      z.strictObject({ kind: z.literal('sql'), sql: text.min(1), place }),
+    ]),
+  ),
+  mergePlace: place,
+  approximate: z.array(text),
+  approximatePlace: place,
+  files: z.record(z.string(), z.string().regex(/^[0-9a-f]{64}$/)),
+})
+
 const view = z.strictObject({
   name: text,
   sql: text.min(1),
@@ -193,6 +212,7 @@ const view = z.strictObject({
   run,
   late: z.enum(['correct', 'hold']).optional(),
   onError: z.enum(['stall', 'skip']),
+  batch: batch.optional(),
   expect: z.array(z.strictObject({ name: text, when: text, place })).optional(),
   sources: z.record(z.string(), z.string().max(200)).optional(),
 })
@@ -292,6 +312,12 @@ function streamFaults(sent: StreamDef): readonly string[] {
     }
   }
   return faults
+}
+
+/** A path of a reference file that leaves the project's folder is refused where the file is read. */
+function batchFaults({ name, batch, run }: ViewDef): readonly string[] {
+  if (batch === undefined || run.kind === 'lambda') return []
+  return [`view "${name}" has two definitions and runs as ${run.kind}, which has no batch layer`]
 }
 
 /** The server runs and reads nothing that its own project's folder does not hold. */

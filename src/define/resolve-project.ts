@@ -9,6 +9,7 @@ import { nearestName } from '../std/nearest-name.ts'
 import { type CallSite, filesOnStack, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
+import { type BatchSource, hasLayers, type LayerTexts, layerTexts, resolveBatch } from './resolve-batch.ts'
 import { checkNames, resolveCheck } from './resolve-check.ts'
 import { resolveExpect } from './resolve-expect.ts'
 import { resolveRun } from './resolve-run.ts'
@@ -25,6 +26,8 @@ export interface ProjectSource {
   readonly exported: unknown
   readonly sqlFiles: readonly { readonly name: string; readonly file: string; readonly sql: string }[]
   /** Hashes of files and of all that they import, by their path below the root. */
+  /** Of a file's bytes, by its absolute path; undefined where there is none. */
+  readonly fileHash?: (path: string) => string | undefined
   readonly sourcesOf?: (files: readonly string[]) => Readonly<Record<string, string>>
 }
 
@@ -75,14 +78,19 @@ function assemble(
     const stream = resolveStream(spec, call, refuse)
     return stream === undefined ? [] : [stream]
   })
+  const layers = layerFiles(source)
   const views = listOf(options.views ?? [], 'views', site, refuse).flatMap((spec) => {
     if (!isSpec<ViewSpec>(spec, 'view')) return misplaced('views', 'view', site, refuse)
     const call = places.call(spec.calledAt, source.file)
     names.add('view', spec.name, call.name)
-    const view = resolveView(spec, call, refuse)
-    return view === undefined ? [] : [{ ...view, ...sourcesFor(source, filesOnStack(spec.calledAt)) }]
+    const files = layers.take(spec.name)
+    const view = resolveView(spec, call, files, source, refuse)
+    const made = [...filesOnStack(spec.calledAt), ...Object.values(files).map(({ place }) => place.file)]
+    return view === undefined ? [] : [{ ...view, ...sourcesFor(source, made) }]
   })
+  layers.refuseRest(refuse)
   for (const { name, file, sql } of source.sqlFiles) {
+    if (LAYER_FILE.test(name)) continue
     const sqlPlace = { file, line: 1, column: 1 }
     names.add('view', name, sqlPlace)
     if (sql.trim() === '') refuse('PROJECT_INVALID', `view "${name}" has no SQL: the file is empty`, sqlPlace)
@@ -103,9 +111,52 @@ function sourcesFor(source: ProjectSource, files: readonly string[]): Pick<ViewD
   return source.sourcesOf === undefined ? {} : { sources: source.sourcesOf(files) }
 }
 
-function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | undefined {
-  const { name, sql, run, late, onError } = spec
+/** `views/NAME.batch.sql` and `views/NAME.speed.sql`, without their ending. */
+const LAYER_FILE = /^(.*)\.(batch|speed)$/
+
+interface LayerFiles {
+  /** The texts of a view, which are no longer left over then. */
+  take(view: string): Partial<LayerTexts>
+  refuseRest(refuse: Refuse): void
+}
+
+function layerFiles({ sqlFiles }: ProjectSource): LayerFiles {
+  const left = new Map<string, Partial<LayerTexts>>()
+  for (const { name, file, sql } of sqlFiles) {
+    const [, view, layer] = LAYER_FILE.exec(name) ?? []
+    if (view === undefined || layer === undefined) continue
+    left.set(view, { ...left.get(view), [layer]: { sql, place: { file, line: 1, column: 1 } } })
+  }
+  return {
+    take(view) {
+      const texts = left.get(view) ?? {}
+      left.delete(view)
+      return texts
+    },
+    refuseRest(refuse) {
+      for (const [view, texts] of left) {
+        for (const { place } of Object.values(texts)) {
+          const hint = `Declare it: view('${view}', { key: […], merge: { … }, run: lambda({ … }) }) in \`views\`.`
+          refuse('PROJECT_INVALID', `the project has no view "${view}" with two definitions`, place, hint)
+        }
+      }
+    },
+  }
+}
+
+function resolveView(
+  spec: ViewSpec,
+  call: CallSite,
+  files: Partial<LayerTexts>,
+  source: BatchSource,
+  refuse: Refuse,
+): ViewDef | undefined {
+  const { name, run, late, onError } = spec
   const what = `view "${String(name)}"`
+  const two = hasLayers(spec) || Object.keys(files).length > 0
+  const texts = two ? layerTexts(spec, files, call, refuse) : undefined
+  if (two && texts === undefined) return undefined
+  const sql = texts?.speed.sql ?? spec.sql
   if (typeof sql !== 'string' || sql.trim() === '') {
     refuse(
       'PROJECT_INVALID',
@@ -127,8 +178,11 @@ function resolveView(spec: ViewSpec, call: CallSite, refuse: Refuse): ViewDef | 
     )
   }
   const expect = resolveExpect(what, spec.expect, call, refuse)
+  const batch = texts && resolveBatch(spec, texts.batch, runDef, call, source, refuse)
   return {
-    ...{ name, sql, sqlPlace: call.text('sql'), run: runDef, onError: onError ?? 'stall' },
+    ...{ name, sql, sqlPlace: texts?.speed.place ?? call.text('sql'), run: runDef },
+    onError: onError ?? 'stall',
+    ...(batch === undefined ? {} : { batch }),
     ...(late === 'hold' ? { late } : {}),
     ...(expect.length === 0 ? {} : { expect }),
   }

@@ -64,10 +64,19 @@ export type RunSpec =
   | { readonly kind: 'lambda'; readonly options: LambdaOptions }
   | { readonly kind: 'hybrid'; readonly options: HybridOptions }
 
+/** How the value of a column in the batch layer and that in the speed layer become one. */
+export type MergeOption = 'add' | 'replace' | 'min' | 'max' | { readonly sql: string }
+
 export interface ViewSpec<Name extends string = string> {
   readonly kind: 'view'
   readonly name: Name
-  readonly sql: string
+  readonly sql: string | undefined
+  /** The two definitions of a view that has them. */
+  readonly batch: string | undefined
+  readonly speed: string | undefined
+  readonly key: readonly string[] | undefined
+  readonly merge: Readonly<Record<string, MergeOption>> | undefined
+  readonly approximate: readonly string[] | undefined
   readonly run: RunSpec | undefined
   readonly late: 'correct' | 'hold' | undefined
   readonly onError: 'stall' | 'skip' | undefined

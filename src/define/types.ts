@@ -72,9 +72,34 @@ export interface ViewDef {
   readonly late?: 'correct' | 'hold'
   /** In order: the first rule that takes a row counts. */
   readonly expect?: readonly ExpectDef[]
+  /** The second definition, for everything up to the boundary of the batch layer; `sql` is then that for what comes after. */
+  readonly batch?: BatchDef
   /** Files that made the definition, relative to the project's folder → hash of their text. */
   readonly sources?: Readonly<Record<string, string>>
 }
+
+/** What a view with two definitions has beside its speed SQL. All but the places is a part of the version. */
+export interface BatchDef {
+  /** Any SELECT over streams and reference files. */
+  readonly sql: string
+  readonly sqlPlace: SourcePlace
+  /** Output columns by which rows of both layers belong together. */
+  readonly key: readonly string[]
+  readonly keyPlace: SourcePlace
+  /** Column → how the values of both layers become one. */
+  readonly merge: Readonly<Record<string, MergeDef>>
+  readonly mergePlace: SourcePlace
+  /** Columns that are exact in the batch layer alone. */
+  readonly approximate: readonly string[]
+  readonly approximatePlace: SourcePlace
+  /** Reference file that the SQL names, relative to the project's folder → hash of its bytes. */
+  readonly files: Readonly<Record<string, string>>
+}
+
+export type MergeDef =
+  | { readonly kind: 'add' | 'replace' | 'min' | 'max' }
+  /** An expression over `batch.COLUMN` and `speed.COLUMN`. */
+  | { readonly kind: 'sql'; readonly sql: string; readonly place: SourcePlace }
 
 /** Something that must hold, at a cutover, on a schedule or at both. No part of any version. */
 export interface CheckDef {

@@ -24,6 +24,7 @@ import {
 import { must } from '../std/assert.ts'
 import { rawType, typedField } from './default-values.ts'
 import { needsText, textColumn } from './event-text.ts'
+import { type LateRule, lateCondition, type WatermarkSql, watermarkColumn } from './late-rule.ts'
 import type { LakeFile, LakeManifest } from './types.ts'
 
 export interface RelationOptions {
@@ -42,6 +43,8 @@ export interface RelationOptions {
   readonly ingestTime?: IngestTime
   /** The files may end within a line that is still being written, which is beyond the range: pass it over. */
   readonly growing?: boolean
+  /** Leaves late events out, or takes them alone. */
+  readonly late?: LateRule
 }
 
 /** The ingest time (TIMESTAMP) of a commit: from the SQL of the commit's number to the SQL of the time. */
@@ -79,7 +82,7 @@ export function hotRelation(
   options: RelationOptions = {},
 ): string {
   const selected = selectFields(stream, fields)
-  if (files.length === 0) return emptyRelation(selected, options)
+  if (files.length === 0 || lacksLate(stream, options)) return emptyRelation(selected, options)
   const value = quoteIdentifier(stream.name)
   const columns = selected.map((field) => hotColumn(value, field, options))
   const system = options.system
@@ -92,10 +95,16 @@ export function hotRelation(
       ]
     : []
   const positions = options.positions ? positionColumns('c', 'i') : []
+  const time = options.late === undefined ? undefined : timeField(stream)
   const conditions = [`${value} IS NOT NULL`, ...filterConditions('c', 'i', range, options)]
+  if (options.late !== undefined && time !== undefined) {
+    const raws = namesOf(time).map((name) => `${value}.${quoteIdentifier(name)}`)
+    conditions.push(lateCondition(options.late, typedField(raws, time), 'c', options.late.watermark('c')))
+  }
+  const decoded = time === undefined || selected.includes(time) ? selected : [...selected, time]
   const lines = readLines(
     files,
-    { ...eventColumns, [stream.name]: structOf(stream, selected) },
+    { ...eventColumns, [stream.name]: structOf(stream, decoded) },
     options.growing,
   )
   const times = options.system && options.ingestTime === undefined
@@ -107,19 +116,30 @@ export function hotRelation(
 }
 
 /**
- * What a seal writes: all fields as they were sent, the system columns, and for streams whose events could not be
- * told from their values alone `_json`, the event's text; in the order of the log.
+ * What a seal writes: all fields as they were sent, the system columns, for streams with a time field the watermark
+ * that the event's commit stores, and for streams whose events could not be told from their values alone `_json`, the
+ * event's text; in the order of the log.
  */
 export function sealRelation(
   stream: StreamDef,
   files: readonly string[],
   range: CommitRange,
-  ingestTime: IngestTime,
+  { ingestTime, watermark }: { readonly ingestTime: IngestTime; readonly watermark: WatermarkSql },
 ): string {
   const events = needsText(stream.schema)
     ? textRelation(stream, files, range, ingestTime)
     : hotRelation(stream, 'all', files, range, { system: true, defaults: false, ingestTime })
-  return `SELECT * FROM (${events}) ORDER BY _commit, _index`
+  const mark = `${watermark('_commit')} AS ${watermarkColumn}`
+  const list = stream.time === undefined ? '*' : `*${textExcept(stream)}, ${mark}${textAtEnd(stream)}`
+  return `SELECT ${list} FROM (${events}) ORDER BY _commit, _index`
+}
+
+function textExcept({ schema }: StreamDef): string {
+  return needsText(schema) ? ` EXCLUDE (${textColumn})` : ''
+}
+
+function textAtEnd({ schema }: StreamDef): string {
+  return needsText(schema) ? `, ${textColumn}` : ''
 }
 
 /** Reads each line once as text and decodes it from there, so that the text is the one that was written. */
@@ -161,25 +181,50 @@ export function lakeRelation(
 ): string {
   const selected = selectFields(stream, fields)
   const skipped = options.skipped ?? []
+  if (lacksLate(stream, options)) return emptyRelation(selected, options)
   const groups = new Map<string, LakeFile[]>()
   for (const file of files) {
     if (file.rows === 0 || (range !== undefined && !overlaps(file, range))) continue
     // Files that are read whole need no filter, and most are.
     const inRange = range === undefined || (file.from >= range.from && file.to <= range.to)
     const whole = inRange && !skipped.some(({ commit }) => commit > file.from && commit <= file.to)
-    const key = JSON.stringify([whole, [...file.fields].sort()])
+    const mayBeLate = hasLate(stream, file, options)
+    if (options.late?.take === 'only' && !mayBeLate) continue
+    const key = JSON.stringify([whole, mayBeLate, [...file.fields].sort()])
     groups.set(key, [...(groups.get(key) ?? []), file])
   }
   const parts = [...groups].map(([key, group]) => {
-    const [whole] = JSON.parse(key) as [boolean, unknown]
-    return parquetRelation(
-      selected,
-      group,
-      options,
-      whole ? [] : filterConditions('_commit', '_index', range, options),
-    )
+    const [whole, mayBeLate] = JSON.parse(key) as [boolean, boolean, unknown]
+    const filter = whole ? [] : filterConditions('_commit', '_index', range, options)
+    const late = mayBeLate ? lakeLateCondition(stream, group, options) : []
+    return parquetRelation(selected, group, options, [...filter, ...late])
   })
   return parts.length === 0 ? emptyRelation(selected, options) : unionAll(parts)
+}
+
+/** Whether a file may have events that the rule asks about; files of earlier releases have no watermarks. */
+function hasLate(stream: StreamDef, file: LakeFile, { late }: RelationOptions): boolean {
+  if (late === undefined || stream.time === undefined) return false
+  return file.to > late.after && file.fields.includes(watermarkColumn)
+}
+
+function lakeLateCondition(
+  stream: StreamDef,
+  files: readonly LakeFile[],
+  { late }: RelationOptions,
+): readonly string[] {
+  const time = timeField(stream)
+  if (late === undefined || time === undefined) return []
+  return [lateCondition(late, lakeValue(time, files, {}), '_commit', watermarkColumn)]
+}
+
+/** Late events are asked for alone, and without event times none is late. */
+function lacksLate(stream: StreamDef, { late }: RelationOptions): boolean {
+  return late?.take === 'only' && stream.time === undefined
+}
+
+function timeField(stream: StreamDef): Field | undefined {
+  return stream.time === undefined ? undefined : fieldNamed(stream, stream.time)
 }
 
 /** Where `logRelation` reads a range from. */
@@ -255,14 +300,9 @@ function parquetRelation(
   options: RelationOptions,
   conditions: readonly string[],
 ): string {
-  const present = new Set(files[0]?.fields)
-  const columns = selected.map((field) => {
-    const type = rawType(asStored(field).type)
-    const names = namesOf(field).filter((name) => present.has(name))
-    const raws = names.length === 0 ? ['NULL'] : names.map(quoteIdentifier)
-    const cast = raws.map((raw) => `CAST(${raw} AS ${type})`)
-    return `${typedField(cast, field, options)} AS ${quoteIdentifier(field.name)}`
-  })
+  const columns = selected.map(
+    (field) => `${lakeValue(field, files, options)} AS ${quoteIdentifier(field.name)}`,
+  )
   const positions = options.positions ? positionColumns('_commit', '_index') : []
   const system = options.system ? systemColumns.map((column) => column.name) : []
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
@@ -270,6 +310,20 @@ function parquetRelation(
   const union = files.length > 1 ? ', union_by_name = true' : ''
   const paths = files.map((file) => file.path)
   return `SELECT ${selectList([...columns, ...positions, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
+}
+
+/** A field's value from the columns of files that have the same ones. */
+function lakeValue(
+  field: ReadField,
+  files: readonly LakeFile[],
+  options: Pick<RelationOptions, 'defaults'>,
+): string {
+  const present = new Set(files[0]?.fields)
+  const type = rawType(asStored(field).type)
+  const names = namesOf(field).filter((name) => present.has(name))
+  const raws = names.length === 0 ? ['NULL'] : names.map(quoteIdentifier)
+  const cast = raws.map((raw) => `CAST(${raw} AS ${type})`)
+  return typedField(cast, field, options)
 }
 
 /** Of the type that its values have where they are stored. */

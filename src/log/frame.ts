@@ -5,15 +5,17 @@
  * and a body of `n` event lines and any number of dead letter lines. Every line ends with one line feed, and no
  * line feed stands inside a line, since JSON text writes it as `\n`.
  *
- *   segment line  {"segment":7,"base":11,"format":1,"t":…,"offsets":{…},"wm":{…},"counts":{…},"prev":{…},"crc":…}
+ *   segment line  {"segment":7,"base":11,"format":1,"t":…,"offsets":{…},"wm":{…},"counts":{…},"late":{…},"prev":{…},"crc":…}
  *     segment  number of the file                     base    commit after which the segment begins
- *     t        ingest time of commit `base`, ms       offsets, wm, counts  the whole state at `base`
+ *     t        ingest time of commit `base`, ms       offsets, wm, counts, late  the whole state at `base`
  *     prev     {"bytes":…}: how much of the previous segment is valid; null in the first. What stands there beyond
  *              it failed to sync, was refused to its senders, and is not part of the log, even if it can be read.
- *   frame header  {"commit":12,"t":…,"n":3,"bytes":450,"offsets":{"s":[…]},"wm":{"s":…},"counts":{"s":[a,d,r]},"crc":…}
+ *   frame header  {"commit":12,"t":…,"n":3,"bytes":450,"offsets":{"s":[…]},"wm":{"s":…},"counts":{"s":[a,d,r]},"late":{"s":l},"crc":…}
  *     t        ingest time, ms, never less than before   n   event lines     bytes  length of the body
  *     offsets  per partition the next offset             wm  watermark, µs   counts accepted, duplicate, rejected
- *     Only streams that the commit changed are named, with the values after it.
+ *     late     accepted events whose time lies before the watermark of their own commit; of streams with a time field.
+ *              Frames of earlier releases do not have it, and events in them are not late.
+ *     Only streams that the commit changed are named, with the values after it; a watermark only where it rose.
  *   event line    {"c":12,"i":0,"p":3,"o":991,"events":{…}}          the stream's name is the last key
  *                 {"c":12,"i":0,"p":3,"o":991,"id":"k#0","events":{…}}  where the id is not a field of the event
  *     c commit, i position among the commit's events, p partition, o offset
@@ -37,6 +39,8 @@ export interface StateValues {
   readonly offsets: OffsetVector
   readonly watermarksUs: Readonly<Record<string, number>>
   readonly counts: Readonly<Record<string, StreamCounts>>
+  /** Late events of streams with a time field; left out by earlier releases. */
+  readonly late?: Readonly<Record<string, number>>
 }
 
 export interface SegmentHeader extends StateValues {
@@ -78,7 +82,9 @@ function stateFields(values: Omit<StateValues, 'timeMs'>): object {
   for (const [stream, count] of Object.entries(values.counts)) {
     counts[stream] = [count.accepted, count.duplicate, count.rejected]
   }
-  return { offsets: values.offsets, wm: values.watermarksUs, counts }
+  const { late = {} } = values
+  const known = Object.keys(late).length === 0 ? {} : { late }
+  return { offsets: values.offsets, wm: values.watermarksUs, counts, ...known }
 }
 
 export type SegmentHeaderRead =
@@ -145,15 +151,17 @@ function decodeChecked(
 }
 
 function decodeState(value: Record<string, unknown>): StateValues | undefined {
-  const { t, offsets, wm, counts } = value
+  const { t, offsets, wm, counts, late = {} } = value
   if (typeof t !== 'number' || !isRecord(offsets) || !isRecord(wm) || !isRecord(counts)) return undefined
+  if (!isRecord(late)) return undefined
   const read: Record<string, StreamCounts> = {}
   for (const [stream, count] of Object.entries(counts)) {
     if (!Array.isArray(count) || count.length !== 3) return undefined
     read[stream] = { accepted: count[0], duplicate: count[1], rejected: count[2] }
   }
   const known = offsets as OffsetVector
-  return { timeMs: t, offsets: known, watermarksUs: wm as Record<string, number>, counts: read }
+  const watermarksUs = wm as Record<string, number>
+  return { timeMs: t, offsets: known, watermarksUs, counts: read, late: late as Record<string, number> }
 }
 
 function isCount(value: unknown): value is number {

@@ -317,6 +317,7 @@ export class History {
       assert.deepEqual(state.counts[name], { accepted, duplicate, rejected })
       assert.deepEqual(state.cut.offsets[name], last?.offsets[name] ?? new Array(partitions).fill(0))
       assert.equal(state.watermarksUs[name], last?.watermarks[name])
+      assert.equal(state.late[name] ?? 0, last?.late[name] ?? 0, 'late events')
     }
   }
 

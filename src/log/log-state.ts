@@ -21,6 +21,8 @@ export interface StreamWork {
   duplicate: number
   rejected: number
   watermarkUs: number | undefined
+  /** Late events; undefined without a time field. */
+  late: number | undefined
 }
 
 const NO_COUNTS: StreamCounts = { accepted: 0, duplicate: 0, rejected: 0 }
@@ -52,6 +54,7 @@ export class LogState {
     for (const work of this.#work.values()) {
       const def = must(this.#defs.get(work.name), 'a stream stays known')
       work.latenessUs = def.latenessMs * 1000
+      if (def.time !== undefined) work.late ??= this.#durable.late?.[work.name] ?? 0
       while (work.offsets.length < def.partitions) work.offsets.push(0)
     }
   }
@@ -69,6 +72,7 @@ export class LogState {
       offsets,
       ...counts,
       watermarkUs: this.#durable.watermarksUs[stream],
+      late: this.#durable.late?.[stream] ?? (def.time === undefined ? undefined : 0),
     }
     this.#work.set(stream, work)
     return work
@@ -79,15 +83,17 @@ export class LogState {
     const offsets: Record<string, readonly Offset[]> = {}
     const watermarksUs: Record<string, number> = {}
     const counts: Record<string, StreamCounts> = {}
+    const late: Record<string, number> = {}
     for (const name of streams) {
-      const { accepted, duplicate, rejected, watermarkUs, offsets: next } = this.work(name)
+      const { accepted, duplicate, rejected, watermarkUs, offsets: next, late: lateEvents } = this.work(name)
       offsets[name] = [...next]
       counts[name] = { accepted, duplicate, rejected }
+      if (lateEvents !== undefined) late[name] = lateEvents
       if (watermarkUs !== undefined && watermarkUs !== this.#durable.watermarksUs[name]) {
         watermarksUs[name] = watermarkUs
       }
     }
-    return { offsets, watermarksUs, counts }
+    return { offsets, watermarksUs, counts, late }
   }
 
   setDurable(header: CommitHeader): void {
@@ -111,7 +117,8 @@ export class LogState {
       counts[name] ??= NO_COUNTS
     }
     const cut = { commit: this.#commit, offsets: offsets as OffsetVector }
-    return { cut, timeMs: this.#durable.timeMs, counts, watermarksUs: this.#durable.watermarksUs }
+    const { timeMs, watermarksUs, late = {} } = this.#durable
+    return { cut, timeMs, counts, watermarksUs, late }
   }
 }
 
@@ -122,6 +129,7 @@ export function withHeader(values: StateValues, header: CommitHeader): StateValu
     offsets: { ...values.offsets, ...header.offsets },
     watermarksUs: { ...values.watermarksUs, ...header.watermarksUs },
     counts: { ...values.counts, ...header.counts },
+    late: { ...values.late, ...header.late },
   }
 }
 

@@ -40,6 +40,7 @@ export interface NaiveCommit {
   /** Per stream accepted, duplicate, rejected; after this commit. */
   readonly counts: Readonly<Record<string, readonly [number, number, number]>>
   readonly watermarks: Readonly<Record<string, number>>
+  readonly late: Readonly<Record<string, number>>
   readonly offsets: Readonly<Record<string, readonly number[]>>
 }
 
@@ -75,6 +76,7 @@ export class NaiveLog {
     const events: NaiveEvent[] = []
     const dead: { stream: string; code: string; raw: string }[] = []
     const answers: NaiveAnswer[] = []
+    const times: { stream: string; timeUs: number }[] = []
     for (const request of requests) {
       const stream = this.streams.find((candidate) => candidate.name === request.stream)!
       counts[stream.name] ??= [0, 0, 0]
@@ -106,6 +108,7 @@ export class NaiveLog {
         count[0]++
         answer.accepted++
         if (event.timeUs !== undefined) {
+          times.push({ stream: stream.name, timeUs: event.timeUs })
           const watermark = event.timeUs - stream.latenessMs * 1000
           watermarks[stream.name] = Math.max(watermarks[stream.name] ?? Number.NEGATIVE_INFINITY, watermark)
         }
@@ -116,7 +119,11 @@ export class NaiveLog {
       }
       answers.push(answer)
     }
-    const made: NaiveCommit = { commit, timeMs, events, dead, counts, watermarks, offsets }
+    const late: Record<string, number> = { ...before?.late }
+    for (const { stream, timeUs } of times) {
+      late[stream] = (late[stream] ?? 0) + (timeUs < watermarks[stream]! ? 1 : 0)
+    }
+    const made: NaiveCommit = { commit, timeMs, events, dead, counts, watermarks, late, offsets }
     return { made, answers, seen }
   }
 

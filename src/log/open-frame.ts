@@ -50,6 +50,8 @@ export class OpenFrame {
   readonly #changed = new Set<string>()
   readonly #head: Buffer
   readonly #content = new Int32Array(2)
+  /** Times of the commit's events: which of them are late is known once its last event has moved the watermark. */
+  readonly #times = new Map<StreamWork, number[]>()
   #events = 0
 
   constructor(context: FrameContext, commit: CommitSeq, timeMs: number, body: ByteWriter) {
@@ -96,10 +98,29 @@ export class OpenFrame {
   /** The header, once nothing is added any more. */
   seal(): { readonly header: CommitHeader; readonly line: Buffer } {
     const { commit, timeMs } = this
+    this.#countLate()
     const bytes = this.body.length
     const values = this.#context.state.changed(this.#changed)
     const header: CommitHeader = { commit, timeMs, events: this.#events, bytes, ...values }
     return { header, line: encodeFrameHeader(header, [this.body.bytes()]) }
+  }
+
+  #countLate(): void {
+    for (const [work, times] of this.#times) {
+      const { watermarkUs = Number.NEGATIVE_INFINITY } = work
+      let late = 0
+      for (const timeUs of times) if (timeUs < watermarkUs) late++
+      work.late = (work.late ?? 0) + late
+    }
+  }
+
+  /** Keeps an event's time and moves the watermark. */
+  #addTime(work: StreamWork, timeUs: number): void {
+    const times = this.#times.get(work)
+    if (times === undefined) this.#times.set(work, [timeUs])
+    else times.push(timeUs)
+    const watermarkUs = timeUs - work.latenessUs
+    if (work.watermarkUs === undefined || watermarkUs > work.watermarkUs) work.watermarkUs = watermarkUs
   }
 
   #hashIds({ window, idKey }: StreamWindow, events: readonly PreparedEvent[]): void {
@@ -166,10 +187,7 @@ export class OpenFrame {
     body.piece(LINE_END)
     work.offsets[partition] = offset + 1
     work.accepted++
-    if (timeUs !== undefined) {
-      const watermarkUs = timeUs - work.latenessUs
-      if (work.watermarkUs === undefined || watermarkUs > work.watermarkUs) work.watermarkUs = watermarkUs
-    }
+    if (timeUs !== undefined) this.#addTime(work, timeUs)
     return start
   }
 

@@ -11,8 +11,9 @@ import { type Files, realFiles } from '../std/files.ts'
 import { decodeBodyLine, decodeSegmentHeader, type StateValues } from './frame.ts'
 import { BadFrame, readFirstLine, walkFrames, walkHeaders } from './frame-walk.ts'
 import { type ByteRange, LogCursor, type LogPosition } from './log-cursor.ts'
+import { withHeader } from './log-state.ts'
 import { corruptAt, createSegmentIndex, withFile } from './segment-index.ts'
-import type { CommitHeader, DeadLetter, LogEvent, LogManifest } from './types.ts'
+import type { CommitHeader, DeadLetter, LogEvent, LogManifest, SegmentInfo } from './types.ts'
 
 export interface LogReader {
   /** The border after `commit`, which must not be older than the hot log. */
@@ -25,6 +26,8 @@ export interface LogReader {
   split(range: ByteRange, maxBytes: number): Promise<readonly ByteRange[]>
   /** The whole state of the log where the hot log begins, as the first segment's first line has it. */
   begin(manifest: LogManifest): Promise<StateValues>
+  /** The whole state at a cut of the hot log: the headers of its segment up to there are read. */
+  stateAt(manifest: LogManifest, cut: CommitSeq): Promise<StateValues>
   headers(manifest: LogManifest, range: CommitRange): AsyncIterable<CommitHeader>
   events(manifest: LogManifest, range: CommitRange): AsyncIterable<LogEvent>
   deadLetters(
@@ -46,7 +49,17 @@ export function createLogReader(files: Files = realFiles): LogReader {
   const index = createSegmentIndex({ files })
 
   async function locate(manifest: LogManifest, commit: CommitSeq): Promise<LogPosition> {
-    const position = await index.find(manifest, (border) => border.commit > commit)
+    const { segments } = manifest
+    const at = segments.findLastIndex(({ base }) => base <= commit)
+    const segment = segments[at]
+    if (segment !== undefined) {
+      // Ends of segments, which most questions are about, are in the manifest: nothing is read for them.
+      const { number, base, start, last, bytes } = segment
+      if (commit === base) return { commit, segment: number, position: start }
+      if (commit === last) return { commit, segment: number, position: bytes }
+    }
+    const upTo = { ...manifest, segments: segments.slice(0, at + 1) }
+    const position = await index.find(upTo, (border) => border.commit > commit)
     assert(position.commit === commit, `cut ${commit} is within the hot log`)
     return position
   }
@@ -60,6 +73,12 @@ export function createLogReader(files: Files = realFiles): LogReader {
     if (last === undefined || last.to === range.to) return ranges
     const stop = await locate(manifest, range.to)
     return [...ranges.slice(0, -1), { ...last, end: stop.position, to: range.to }]
+  }
+
+  async function* headers(manifest: LogManifest, range: CommitRange): AsyncGenerator<CommitHeader> {
+    for (const part of await byteRanges(manifest, range)) {
+      for await (const { header } of headersOf(files, part)) yield header
+    }
   }
 
   async function* bodyLines(manifest: LogManifest, range: CommitRange) {
@@ -80,12 +99,16 @@ export function createLogReader(files: Files = realFiles): LogReader {
     byteRanges,
     cursor: async (manifest, from) => new LogCursor(await locate(manifest, from)),
     split: (range, maxBytes) => splitRange(files, range, maxBytes),
-    begin: (manifest) => firstState(files, manifest),
-    async *headers(manifest, range) {
-      for (const part of await byteRanges(manifest, range)) {
-        for await (const { header } of headersOf(files, part)) yield header
+    begin: (manifest) => beginOf(files, manifest.segments[0]),
+    async stateAt(manifest, cut) {
+      const segment = manifest.segments.findLast(({ base }) => base <= cut)
+      let state = await beginOf(files, segment)
+      for await (const header of headers(manifest, { from: segment?.base ?? 0, to: cut })) {
+        state = withHeader(state, header)
       }
+      return state
     },
+    headers,
     async *events(manifest, range) {
       for await (const { line } of bodyLines(manifest, range)) if (line.kind === 'event') yield line.event
     },
@@ -109,12 +132,12 @@ export function createLogReader(files: Files = realFiles): LogReader {
   }
 }
 
-async function firstState(files: Files, { segments }: LogManifest): Promise<StateValues> {
-  const first = must(segments[0], 'the log has a segment')
-  return await withFile(files, first.path, async (handle) => {
-    const line = await readFirstLine(handle, first.bytes)
+async function beginOf(files: Files, segment: SegmentInfo | undefined): Promise<StateValues> {
+  const { path, bytes } = must(segment, 'the log has a segment')
+  return await withFile(files, path, async (handle) => {
+    const line = await readFirstLine(handle, bytes)
     const read = line === undefined ? undefined : decodeSegmentHeader(line.line)
-    if (read?.kind !== 'ok') throw corruptAt(first.path, 0)
+    if (read?.kind !== 'ok') throw corruptAt(path, 0)
     return read.header
   })
 }

@@ -59,7 +59,7 @@ export interface LostBytes {
   readonly keptAs: string
 }
 
-const EMPTY_STATE: StateValues = { timeMs: 0, offsets: {}, watermarksUs: {}, counts: {} }
+const EMPTY_STATE: StateValues = { timeMs: 0, offsets: {}, watermarksUs: {}, counts: {}, late: {} }
 
 interface FoundSegment {
   readonly path: string
@@ -194,7 +194,9 @@ function checkJoins({ path, header }: FoundSegment, at: ScanState): void {
     header.timeMs === at.state.timeMs &&
     sameJson(header.offsets, at.state.offsets) &&
     sameJson(header.counts, at.state.counts) &&
-    sameJson(header.watermarksUs, at.state.watermarksUs)
+    sameJson(header.watermarksUs, at.state.watermarksUs) &&
+    // An earlier release does not count late events.
+    (header.late === undefined || isEmpty(header.late) || sameJson(header.late, at.state.late ?? {}))
   if (!isSame) throw corruptAt(path, 0)
 }
 
@@ -339,6 +341,10 @@ function missingCommits(path: string, commit: CommitSeq, known: CommitSeq): Refo
     `the log in "${path}" ends at commit ${commit}, but commit ${known} was acknowledged`,
     { place: { file: path }, details: { commit, acknowledged: known } },
   )
+}
+
+function isEmpty(value: object): boolean {
+  return Object.keys(value).length === 0
 }
 
 /** Compares plain data without regard to the order of keys. */

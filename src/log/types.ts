@@ -70,6 +70,8 @@ export interface DurableState {
   readonly counts: Readonly<Record<string, StreamCounts>>
   /** Per stream the watermark in microseconds since the epoch, where it has a time field and an event. */
   readonly watermarksUs: Readonly<Record<string, number>>
+  /** Per stream with a time field: accepted events whose time lies before the watermark of their own commit. */
+  readonly late: Readonly<Record<string, number>>
 }
 
 /** One hot segment. Commits (base, last] are in it; `bytes` is its durable length. */
@@ -103,6 +105,7 @@ export interface CommitHeader {
   readonly offsets: OffsetVector
   readonly watermarksUs: Readonly<Record<string, number>>
   readonly counts: Readonly<Record<string, StreamCounts>>
+  readonly late?: Readonly<Record<string, number>>
 }
 
 /** An event as read back from the log. */

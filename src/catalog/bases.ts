@@ -9,6 +9,7 @@
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { assert } from '../std/assert.ts'
+import { settleBatchCut } from './batches.ts'
 import type { Catalog } from './open-catalog.ts'
 import {
   checkChain,
@@ -111,6 +112,7 @@ export function restoreChain(catalog: Catalog, chain: RestoredChain): void {
       version,
     )
     checkChain(catalog, view, version, sealed)
+    settleBatchCut(catalog, view, version)
   })
 }
 
@@ -133,7 +135,7 @@ export function forgetMissing(catalog: Catalog, isThere: (path: string) => boole
         String(version),
       )
       catalog.run(
-        'UPDATE versions SET sealed_cut = start_cut WHERE view = ? AND version = ?',
+        'UPDATE versions SET sealed_cut = start_cut, batch_cut = 0 WHERE view = ? AND version = ?',
         String(view),
         String(version),
       )

@@ -42,6 +42,9 @@ export interface SlicePublication {
   readonly what: 'seal' | 'compact' | 'fold' | 'refold'
 }
 
+/** The lake files that a slice was folded from, each with its checksum: path relative to the data folder → CRC-32. */
+export type SliceInputs = Readonly<Record<string, number>>
+
 /** A slice as reads of the past see it: current ones, and those that a merge took the place of. */
 export interface PastSliceRow extends SliceRow {
   readonly supersededMs: number | null
@@ -146,7 +149,11 @@ export function dropSlices(catalog: Catalog, view: string, version: VersionId): 
       view,
       version,
     )
-    catalog.run('UPDATE versions SET sealed_cut = start_cut WHERE view = ? AND version = ?', view, version)
+    catalog.run(
+      'UPDATE versions SET sealed_cut = start_cut, batch_cut = 0 WHERE view = ? AND version = ?',
+      view,
+      version,
+    )
     return dropped
   })
 }
@@ -154,14 +161,14 @@ export function dropSlices(catalog: Catalog, view: string, version: VersionId): 
 /** Lists one slice, within a transaction of the caller's, who checks the chain afterwards. */
 export function insertSlice(
   catalog: Catalog,
-  slice: SliceRow,
+  slice: SliceRow & { readonly inputs?: SliceInputs },
   flags: { readonly base?: boolean; readonly superseded?: boolean } = {},
 ): void {
   const now = catalog.clock.nowMs()
   catalog.run(
     `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events,
-       position_sum, published_ms, superseded_ms, base)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       position_sum, published_ms, superseded_ms, base, inputs)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     storedPath(catalog, slice.path),
     slice.view,
     slice.version,
@@ -177,11 +184,31 @@ export function insertSlice(
     now,
     flags.superseded === true ? now : null,
     flags.base === true ? 1 : 0,
+    slice.inputs === undefined ? null : JSON.stringify(slice.inputs),
+  )
+}
+
+/** By path: what each current slice of a version was folded from, where that is known. */
+export function sliceInputs(
+  catalog: Catalog,
+  view: string,
+  version: VersionId,
+): ReadonlyMap<string, SliceInputs> {
+  const rows = catalog.all(
+    'SELECT path, inputs FROM slices WHERE view = ? AND version = ? AND superseded_ms IS NULL AND inputs IS NOT NULL',
+    view,
+    version,
+  )
+  return new Map(
+    rows.map((row) => [
+      join(catalog.folder, String(row.path)),
+      JSON.parse(String(row.inputs)) as SliceInputs,
+    ]),
   )
 }
 
 /** Cut before which events are no part of a version. */
-function startOf(catalog: Catalog, view: string, version: VersionId): CommitSeq {
+export function startOf(catalog: Catalog, view: string, version: VersionId): CommitSeq {
   const row = catalog.get('SELECT start_cut FROM versions WHERE view = ? AND version = ?', view, version)
   return Number(row?.start_cut ?? 0)
 }

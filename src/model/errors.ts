@@ -3,6 +3,7 @@
  * test compares the table with `docs/errors.md`. HTTP status and wire fields are derived at the edge (`serve/`).
  */
 
+import { batchErrors } from './batch-errors.ts'
 import { checkErrors } from './check-errors.ts'
 import { definitionErrors } from './definition-errors.ts'
 import { deployErrors } from './deploy-errors.ts'
@@ -17,6 +18,8 @@ export const errorTable = {
   // deploys
   ...deployErrors,
   ...checkErrors,
+  // batches
+  ...batchErrors,
   // catalog
   CATALOG_NEWER: row(
     500,
@@ -241,6 +244,12 @@ export const errorTable = {
     true,
     'The view is still being folded and has no answer yet.',
     'Send the request again later; `refold status` shows how far it is.',
+  ),
+  VIEW_PAUSED: row(
+    503,
+    true,
+    'The view is paused: it is not folded, because the engine died of it again and again or because somebody said so.',
+    'Look at the reason, mend what it names, then `refold resume VIEW`.',
   ),
   CUT_NOT_REACHED: row(
     504,

@@ -17,7 +17,7 @@ import { queryRows, run } from './duckdb.ts'
 import type { EventPosition, StallInfo } from './engine.ts'
 import { type LiveView, openGeneration } from './live-view.ts'
 import { hashColumn, soleStage } from './merged-relation.ts'
-import type { TickSource } from './tick-source.ts'
+import type { TickRelationOptions, TickSource } from './tick-source.ts'
 import type { WorkMark } from './work-mark.ts'
 
 /** How long a view waits before it tries again after a failure that no event causes, such as want of memory. */
@@ -89,9 +89,10 @@ function beginFold({ mark }: TickContext, { spec }: LiveView, source: TickSource
   mark.begin({ kind: 'fold', view: spec.view, version: spec.version, to: source.through })
 }
 
-/** Views that read a stream's fields in the same way. */
+/** Views that read a stream's fields in the same way, late events out or not. */
 interface SharedRead {
   readonly stream: StreamDef
+  readonly late: Pick<TickRelationOptions, 'withoutLateAfter'>
   readonly views: LiveView[]
   readonly fields: Set<string>
   folds: number
@@ -109,8 +110,9 @@ async function materialiseShared(
     const running = context.streams.get(stage.source.stream)
     const stream = streamOf(context, view)
     // A plan from before its stream changed reads in a way of its own.
-    const key = stream === running ? stream.name : JSON.stringify(stream)
-    const read = reads.get(key) ?? { stream, views: [], fields: new Set(), folds: 0 }
+    const late = lateOption(view, source)
+    const key = (stream === running ? stream.name : JSON.stringify(stream)) + JSON.stringify(late)
+    const read = reads.get(key) ?? { stream, late, views: [], fields: new Set(), folds: 0 }
     reads.set(key, read)
     read.views.push(view)
     for (const field of stage.source.fields) read.fields.add(field)
@@ -118,11 +120,11 @@ async function materialiseShared(
   }
   const shared = new Map<LiveView, string>()
   let tables = 0
-  for (const { stream, fields, views: readers, folds } of reads.values()) {
+  for (const { stream, late, fields, views: readers, folds } of reads.values()) {
     if (folds < 2) continue
     const table = `tick_${tables++}`
     const positions = readers.some((view) => readsPositions(view))
-    const relation = source.relation(stream, [...fields], { system: false, positions, skipped: [] })
+    const relation = source.relation(stream, [...fields], { system: false, positions, skipped: [], ...late })
     await run(context.connection, `CREATE OR REPLACE TEMP TABLE ${table} AS ${relation}`)
     for (const view of readers) shared.set(view, `SELECT * FROM temp.${table}`)
   }
@@ -143,8 +145,20 @@ function relationFor(
   skipped: readonly EventPosition[],
 ): string {
   const stage = soleStage(view.spec.plan)
-  const options = { system: false, positions: readsPositions(view), skipped }
+  const options = { system: false, positions: readsPositions(view), skipped, ...lateOption(view, source) }
   return source.relation(streamOf(context, view), stage.source.fields, options)
+}
+
+/** The stream of which a view holds late events back, if it does. */
+export function heldStream({ spec }: LiveView): string | undefined {
+  const { source } = soleStage(spec.plan)
+  return source.late === 'hold' ? source.stream : undefined
+}
+
+/** Views of different batches read alike once their ticks are after both. */
+function lateOption(view: LiveView, source: TickSource): Pick<TickRelationOptions, 'withoutLateAfter'> {
+  if (heldStream(view) === undefined) return {}
+  return { withoutLateAfter: Math.max(view.spec.batch ?? 0, source.from) }
 }
 
 function readsPositions(view: LiveView): boolean {
@@ -237,7 +251,8 @@ async function positions(
   source: TickSource,
 ): Promise<StallInfo['position'][]> {
   const stream = streamOf(context, view)
-  const options = { system: true, positions: false, skipped: skippedIn(view, source) }
+  const late = lateOption(view, source)
+  const options = { system: true, positions: false, skipped: skippedIn(view, source), ...late }
   const relation = source.relation(stream, [], options)
   const rows = await queryRows(
     context.connection,
@@ -264,6 +279,7 @@ async function foldsUpTo(
     system: true,
     positions: readsPositions(view),
     skipped: skippedIn(view, source),
+    ...lateOption(view, source),
   })
   const events = `SELECT * EXCLUDE (_commit, _index, _partition, _offset, _ingested_at) FROM (${relation})
     WHERE _commit < ${last.commit} OR (_commit = ${last.commit} AND _index <= ${last.index})`

@@ -7,6 +7,7 @@
 
 import { join } from 'node:path'
 import { textColumn } from '../lake/event-text.ts'
+import { watermarkColumn } from '../lake/late-rule.ts'
 import { systemColumns } from '../lake/relation.ts'
 import type { LakeFile } from '../lake/types.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -59,12 +60,12 @@ async function checkInput({ path, bytes, checksum }: LakeFile): Promise<void> {
   })
 }
 
-/** The fields in the first file's order, then the system columns, then the event's text. */
+/** The fields in the first file's order, then the system columns, then watermark and text of the event. */
 function columnsOf({ fields }: LakeFile): string {
   const names = [
-    ...fields.filter((name) => name !== textColumn),
+    ...fields.filter((name) => name !== textColumn && name !== watermarkColumn),
     ...systemColumns.map(({ name }) => name),
-    ...fields.filter((name) => name === textColumn),
+    ...[watermarkColumn, textColumn].filter((name) => fields.includes(name)),
   ]
   return names.map(quoteIdentifier).join(', ')
 }

@@ -1,6 +1,6 @@
 /**
- * Moves a range of the hot log into the lake: one staged Parquet file per stream. No state beyond a table of the
- * range's commits, which goes with the process.
+ * Moves a range of the hot log into the lake: one staged Parquet file per stream. No state beyond tables of the
+ * range's commits, which go with the process.
  *
  * What is checked before the file may be published, because the hot segments are deleted afterwards: the frames are
  * walked by their headers; the rows of all files together are as many as the headers say; and in each partition the
@@ -8,18 +8,21 @@
  */
 
 import { join } from 'node:path'
-import type { DuckDBConnection } from '@duckdb/node-api'
+import type { DuckDBAppender, DuckDBConnection } from '@duckdb/node-api'
 import { needsText, textColumn } from '../lake/event-text.ts'
+import { watermarkColumn } from '../lake/late-rule.ts'
 import { sealRelation } from '../lake/relation.ts'
 import type { LakeFile } from '../lake/types.ts'
+import { withHeader } from '../log/log-state.ts'
 import { createLogReader } from '../log/reader.ts'
-import type { Offset, OffsetVector } from '../model/cut.ts'
+import type { CommitSeq, Offset, OffsetVector } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
 import { must } from '../std/assert.ts'
 import { queryRows, run } from './duckdb.ts'
 import type { Job, JobResult } from './engine.ts'
 import { hotFilesOf } from './hot-files.ts'
+import { watermarkOf } from './hot-watermarks.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { copyToParquet } from './staging.ts'
 
@@ -62,21 +65,39 @@ interface Commits {
   readonly offsets: OffsetVector
 }
 
-/** Walks the headers and keeps their ingest times in a table. */
+/** Walks the headers and keeps their ingest times in a table, and in another the watermarks that they store. */
 async function readHeaders(job: LakeJob, connection: DuckDBConnection): Promise<Commits> {
   await run(connection, 'CREATE TABLE commit_times (number BIGINT, t BIGINT)')
+  await run(connection, 'CREATE TABLE commit_watermarks (stream VARCHAR, number BIGINT, us BIGINT)')
   const appender = await connection.createAppender('commit_times')
+  const marks = await connection.createAppender('commit_watermarks')
+  const timed = job.streams.filter(({ time }) => time !== undefined).map(({ name }) => name)
+  const reader = createLogReader()
+  let state = await reader.stateAt(job.segments, job.range.from)
   let events = 0
   let offsets: OffsetVector = {}
-  for await (const header of createLogReader().headers(job.segments, job.range)) {
+  for await (const header of reader.headers(job.segments, job.range)) {
     appender.appendBigInt(BigInt(header.commit))
     appender.appendBigInt(BigInt(header.timeMs))
     appender.endRow()
+    state = withHeader(state, header)
+    for (const stream of timed) {
+      const us = watermarkOf(header, state, stream)
+      if (us !== null) appendMark(marks, stream, header.commit, us)
+    }
     events += header.events
     offsets = { ...offsets, ...header.offsets }
   }
   appender.closeSync()
+  marks.closeSync()
   return { events, offsets }
+}
+
+function appendMark(marks: DuckDBAppender, stream: string, commit: CommitSeq, us: number): void {
+  marks.appendVarchar(stream)
+  marks.appendBigInt(BigInt(commit))
+  marks.appendBigInt(BigInt(us))
+  marks.endRow()
 }
 
 async function writeStream(
@@ -89,9 +110,14 @@ async function writeStream(
   const { from, to } = job.range
   const path = join(job.stagingDir, `lake-${stream.name}-${from}-${to}-${process.pid}.parquet`)
   // Commits are dense, so a list in their order is an array by number: no join, and the lines keep streaming.
-  const times = (commit: string): string =>
+  const ingestTime = (commit: string): string =>
     `make_timestamp_ms((SELECT list(t ORDER BY number) FROM commit_times)[${commit} - ${from}])`
-  const staged = await copyToParquet(connection, sealRelation(stream, paths, job.range, times), path)
+  const ofStream = `(SELECT * FROM commit_watermarks WHERE stream = ${quoteLiteral(stream.name)})`
+  const watermark = (commit: string): string =>
+    'make_timestamp((SELECT list(us ORDER BY t.number) FROM commit_times AS t ' +
+    `LEFT JOIN ${ofStream} AS w ON w.number = t.number)[${commit} - ${from}])`
+  const events = sealRelation(stream, paths, job.range, { ingestTime, watermark })
+  const staged = await copyToParquet(connection, events, path)
   if (staged.rows === 0) return undefined
   const ends = offsets[stream.name] ?? []
   const fields = stream.schema.fields.map((field) => field.name)
@@ -103,7 +129,11 @@ async function writeStream(
     path,
     ...staged,
     offsets: await offsetRanges(connection, stream.name, path, ends),
-    fields: needsText(stream.schema) ? [...fields, textColumn] : fields,
+    fields: [
+      ...fields,
+      ...(stream.time === undefined ? [] : [watermarkColumn]),
+      ...(needsText(stream.schema) ? [textColumn] : []),
+    ],
     times: eventTimes,
   }
 }

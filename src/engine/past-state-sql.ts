@@ -6,6 +6,7 @@
  * order total; where the border between slices and folded events stands changes nothing.
  */
 
+import type { LateRule, WatermarkSql } from '../lake/late-rule.ts'
 import { logRelation, positionNames } from '../lake/relation.ts'
 import type { CommitRange } from '../model/cut.ts'
 import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
@@ -23,15 +24,18 @@ import type { LogSources } from './engine.ts'
 import { soleStage } from './merged-relation.ts'
 import type { PastState } from './past.ts'
 
-/** `hotFiles` hold the hot log's events of (border, cut]. */
-export function stateQuery(
-  state: PastState,
-  stream: StreamDef,
-  lake: LogSources['lake'],
-  hotFiles: readonly string[],
-): string {
+/** Where a state's events come from. */
+export interface StateSources {
+  readonly lake: LogSources['lake']
+  /** They hold the hot log's events of (border, cut]. */
+  readonly hotFiles: readonly string[]
+  /** Of the hot commits, for states that ask which events are late. */
+  readonly watermark: WatermarkSql
+}
+
+export function stateQuery(state: PastState, stream: StreamDef, sources: StateSources): string {
   const stage = soleStage(state.plan)
-  const events = state.border < state.cut ? eventsOf(state, stage, stream, lake, hotFiles) : undefined
+  const events = state.border < state.cut ? eventsOf(state, stage, stream, sources) : undefined
   const parts: Record<string, string> = {}
   for (const part of partNames(stage)) {
     const sources = [
@@ -42,6 +46,14 @@ export function stateQuery(
     parts[part] = mergeQuery(stage, part, rows)
   }
   return finishQuery(state.plan, mergedQuery(stage, parts))
+}
+
+/** What a state takes of late events; undefined: they are as any others. */
+export function lateTaken(state: PastState): Pick<LateRule, 'take' | 'after'> | undefined {
+  if (state.onlyLate === true) return { take: 'only', after: state.border }
+  if (soleStage(state.plan).source.late !== 'hold') return undefined
+  const after = state.batch?.cut ?? 0
+  return state.cut > after ? { take: 'out', after } : undefined
 }
 
 function sliceRows(state: PastState, stage: StagePlan, part: string): string[] {
@@ -58,14 +70,15 @@ function eventsOf(
   state: PastState,
   stage: StagePlan,
   stream: StreamDef,
-  lake: LogSources['lake'],
-  hotFiles: readonly string[],
+  { lake, hotFiles, watermark }: StateSources,
 ): string {
   const { border, cut, lateOnly } = state
   const { fields, positions = false } = stage.source
   const relation = (range: CommitRange, fields: readonly string[]) => {
     const skipped = state.skipped.filter(({ commit }) => commit > range.from && commit <= range.to)
-    return logRelation(stream, fields, range, { lake, hotFiles }, { skipped, positions })
+    const late = lateTaken(state)
+    const rule = late === undefined ? {} : { late: { ...late, watermark } }
+    return logRelation(stream, fields, range, { lake, hotFiles }, { skipped, positions, ...rule })
   }
   if (lateOnly === undefined) return relation({ from: border, to: cut }, fields)
   const from = Math.min(cut, Math.max(border, lateOnly.after))

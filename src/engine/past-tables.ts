@@ -23,9 +23,10 @@ import type { ConnectionPool } from './connection-pool.ts'
 import { queryRows, run, runCancellable } from './duckdb.ts'
 import type { SliceInfo } from './engine.ts'
 import { hotFilesOf } from './hot-files.ts'
+import { hotWatermarks } from './hot-watermarks.ts'
 import { soleStage } from './merged-relation.ts'
 import type { PastRequest, PastState } from './past.ts'
-import { stateQuery } from './past-state-sql.ts'
+import { lateTaken, stateQuery } from './past-state-sql.ts'
 
 /** Builds at a time: each may use all threads and much of the memory. */
 const BUILDS = 2
@@ -131,7 +132,9 @@ export class PastTables {
     try {
       const { hot } = splitRange({ from: state.border, to: state.cut }, lake)
       const hotFiles = (await hotFilesOf(log, hot, copies)).map(({ path }) => path)
-      const sql = stateQuery(state, stream, lake, hotFiles)
+      const asked = lateTaken(state) === undefined ? [] : [name]
+      const marks = await hotWatermarks(log, hot, asked, () => join(copies, 'watermarks.csv'))
+      const sql = stateQuery(state, stream, { lake, hotFiles, watermark: marks.sql(name) })
       await this.#connections.use((connection) =>
         runCancellable(connection, `CREATE TABLE ${table} AS ${sql}`, { signal }),
       )
@@ -186,9 +189,10 @@ function rowsOf(held: Held): string {
 
 /** Everything that decides a state's rows, and how they were made: one folded from the log alone is another. */
 function keyOf(state: PastState): string {
-  const { view, version, cut, border, lateOnly, skipped, slices, stream } = state
+  const { view, version, cut, border, lateOnly, batch, onlyLate = false, skipped, slices, stream } = state
   const paths = slices.map(({ path }) => path).sort()
-  return JSON.stringify([view, version, cut, border, lateOnly ?? null, skipped, paths, stream ?? null])
+  const late = [lateOnly ?? null, batch ?? null, onlyLate]
+  return JSON.stringify([view, version, cut, border, late, skipped, paths, stream ?? null])
 }
 
 async function tableBytes(connection: DuckDBConnection): Promise<number> {

@@ -25,6 +25,10 @@ export interface PastState {
   readonly cut: CommitSeq
   /** Events that the version leaves out. */
   readonly skipped: readonly EventPosition[]
+  /** The batch whose cut the version stood on; left out: none. A plan that holds late events back leaves those out after it. */
+  readonly batch?: { readonly cut: CommitSeq }
+  /** After the border, take late events alone; each has its commit's watermark as `$watermark`. */
+  readonly onlyLate?: true
   /** The stream as the version reads it; left out, the request's. */
   readonly stream?: StreamDef
   /** After the border, take only events whose time lies before this; for telling late events from new ones. */

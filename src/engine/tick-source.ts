@@ -3,20 +3,24 @@
  * are copied into a scratch file, so that DuckDB reads whole frames and never the frame that is being written; closed
  * segments are read where they are.
  *
- * State: the byte positions of the last cuts, open descriptors of the segments, the scratch file. The source of a
- * tick is valid until the next one is opened.
+ * State: the byte positions of the last cuts, open descriptors of the segments, the scratch file, and the state of the
+ * log where the last tick ended, for views that hold late events back. The source of a tick is valid until the next
+ * one is opened.
  */
 
 import { closeSync, fstatSync, openSync, readdirSync, readSync, rmSync, writeFileSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { hotRelation, lakeRelation } from '../lake/relation.ts'
+import type { LateRule } from '../lake/late-rule.ts'
+import { hotRelation, lakeRelation, type RelationOptions } from '../lake/relation.ts'
+import type { StateValues } from '../log/frame.ts'
 import { type ByteRange, LogCursor, type LogPosition } from '../log/log-cursor.ts'
 import { createLogReader } from '../log/reader.ts'
 import type { LogManifest } from '../log/types.ts'
-import type { CommitSeq } from '../model/cut.ts'
+import type { CommitRange, CommitSeq } from '../model/cut.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { EventPosition, LogSources } from './engine.ts'
+import { type HotWatermarks, hotWatermarks, noWatermark } from './hot-watermarks.ts'
 
 export interface TickSource {
   readonly from: CommitSeq
@@ -24,15 +28,15 @@ export interface TickSource {
   /** Size of what will be read, for choosing how many threads read it. */
   readonly bytes: number
   /** SELECT of a stream's events in (from, through]; `fields` by name, positions and system columns on demand. */
-  relation(
-    stream: StreamDef,
-    fields: readonly string[],
-    options: {
-      readonly system: boolean
-      readonly positions: boolean
-      readonly skipped: readonly EventPosition[]
-    },
-  ): string
+  relation(stream: StreamDef, fields: readonly string[], options: TickRelationOptions): string
+}
+
+export interface TickRelationOptions {
+  readonly system: boolean
+  readonly positions: boolean
+  readonly skipped: readonly EventPosition[]
+  /** Leaves late events after this cut out; the source was opened for the stream. */
+  readonly withoutLateAfter?: CommitSeq
 }
 
 /** Memory-backed files keep a tick's copy away from the disk that the log syncs; it is small in some containers. */
@@ -47,17 +51,22 @@ export class TickSources {
   readonly #reader = createLogReader()
   readonly #positions = new Map<CommitSeq, LogPosition>()
   readonly #descriptors = new Map<string, number>()
+  #end: { readonly commit: CommitSeq; readonly state: StateValues } | undefined
 
   constructor(scratchDir: string) {
     this.#scratchDir = scratchDir
     this.#memoryDir = usableMemoryFolder()
   }
 
-  /** The events after cut `from`, up to cut `to` or the durable one, as much of them as one tick should take. */
+  /**
+   * The events after cut `from`, up to cut `to` or the durable one, as much of them as one tick should take. Of the
+   * streams `timed` it knows which events are late.
+   */
   async open(
     sources: LogSources,
     from: CommitSeq,
     to: CommitSeq | undefined,
+    timed: readonly string[] = [],
   ): Promise<TickSource | undefined> {
     const { lake, log } = sources
     if (from < lake.through) return lakeSource(sources, from, Math.min(lake.through, to ?? lake.through))
@@ -68,12 +77,22 @@ export class TickSources {
     this.#remember({ commit: range.to, segment: range.segment, position: range.end })
     this.#closeOthers(log)
     const file = this.#wholeFile(log, range) ? range.path : this.#copy(range)
+    const marks = timed.length === 0 ? undefined : await this.#watermarks(log, { from, to: range.to }, timed)
     return {
       from,
       through: range.to,
       bytes: range.end - range.start,
-      relation: (stream, fields, options) => hotRelation(stream, fields, [file], undefined, options),
+      relation: (stream, fields, options) =>
+        hotRelation(stream, fields, [file], undefined, relationOptions(stream, options, marks)),
     }
+  }
+
+  async #watermarks(log: LogManifest, range: CommitRange, timed: readonly string[]): Promise<HotWatermarks> {
+    const before = this.#end?.commit === range.from ? this.#end.state : undefined
+    const file = (stream: string) => join(this.#scratchDir, `tick-watermarks-${timed.indexOf(stream)}.csv`)
+    const marks = await hotWatermarks(log, range, timed, file, before)
+    this.#end = marks.end === undefined ? undefined : { commit: range.to, state: marks.end }
+    return marks
   }
 
   close(): void {
@@ -180,9 +199,19 @@ function lakeSource(sources: LogSources, from: CommitSeq, through: CommitSeq): T
         fields,
         sources.lake.files.filter((file) => file.stream === stream.name),
         { from, to: through },
-        options,
+        relationOptions(stream, options),
       ),
   }
+}
+
+function relationOptions(
+  stream: StreamDef,
+  { withoutLateAfter: after, ...options }: TickRelationOptions,
+  marks?: HotWatermarks,
+): RelationOptions {
+  if (after === undefined) return options
+  const late: LateRule = { take: 'out', after, watermark: marks?.sql(stream.name) ?? noWatermark }
+  return { ...options, late }
 }
 
 /** The manifest as it was when its durable cut was at `limit`. */

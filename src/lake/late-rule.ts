@@ -15,7 +15,7 @@ export const watermarkColumn = '_watermark'
 export type WatermarkSql = (commit: string) => string
 
 export interface LateRule {
-  /** `out` leaves late events out, `only` takes no others. */
+  /** `out` leaves late events out; `only` takes no others, and gives the watermark of each as `$watermark`. */
   readonly take: 'out' | 'only'
   /** Events up to this cut are not asked: `out` takes them, `only` does not. */
   readonly after: CommitSeq

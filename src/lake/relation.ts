@@ -95,6 +95,7 @@ export function hotRelation(
       ]
     : []
   const positions = options.positions ? positionColumns('c', 'i') : []
+  const marks = watermarkColumns(options, () => options.late?.watermark('c') ?? 'NULL')
   const time = options.late === undefined ? undefined : timeField(stream)
   const conditions = [`${value} IS NOT NULL`, ...filterConditions('c', 'i', range, options)]
   if (options.late !== undefined && time !== undefined) {
@@ -109,7 +110,7 @@ export function hotRelation(
   )
   const times = options.system && options.ingestTime === undefined
   return (
-    `SELECT ${selectList([...columns, ...positions, ...system])} FROM ${lines}` +
+    `SELECT ${selectList([...columns, ...positions, ...marks, ...system])} FROM ${lines}` +
     (times ? ` JOIN (${commitTimes(files, options.growing)}) ON "commit" = c` : '') +
     ` WHERE ${conditions.join(' AND ')}`
   )
@@ -223,6 +224,10 @@ function lacksLate(stream: StreamDef, { late }: RelationOptions): boolean {
   return late?.take === 'only' && stream.time === undefined
 }
 
+function watermarkColumns({ late }: RelationOptions, watermark: () => string): readonly string[] {
+  return late?.take === 'only' ? [`${watermark()} AS "$watermark"`] : []
+}
+
 function timeField(stream: StreamDef): Field | undefined {
   return stream.time === undefined ? undefined : fieldNamed(stream, stream.time)
 }
@@ -304,12 +309,13 @@ function parquetRelation(
     (field) => `${lakeValue(field, files, options)} AS ${quoteIdentifier(field.name)}`,
   )
   const positions = options.positions ? positionColumns('_commit', '_index') : []
+  const marks = watermarkColumns(options, () => watermarkColumn)
   const system = options.system ? systemColumns.map((column) => column.name) : []
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   // By name: a type that was widened later, or a field added within an object, differs between files.
   const union = files.length > 1 ? ', union_by_name = true' : ''
   const paths = files.map((file) => file.path)
-  return `SELECT ${selectList([...columns, ...positions, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
+  return `SELECT ${selectList([...columns, ...positions, ...marks, ...system])} FROM read_parquet(${fileList(paths)}${union})${where}`
 }
 
 /** A field's value from the columns of files that have the same ones. */
@@ -335,6 +341,7 @@ function emptyRelation(selected: readonly Field[], options: RelationOptions): st
   const columns = [
     ...selected.map((field) => ({ name: field.name, type: sqlType(field.type) })),
     ...(options.positions ? positionTypes : []),
+    ...(options.late?.take === 'only' ? [{ name: '$watermark', type: 'TIMESTAMP' }] : []),
     ...(options.system ? systemColumns : []),
   ].map((column) => `CAST(NULL AS ${column.type}) AS ${quoteIdentifier(column.name)}`)
   return `SELECT ${selectList(columns)} WHERE false`

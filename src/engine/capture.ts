@@ -5,6 +5,7 @@
 
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { CommitSeq } from '../model/cut.ts'
 import { quoteIdentifier } from '../model/schema.ts'
 import { mergedColumns } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
@@ -14,11 +15,12 @@ import { ALL_GROUPS, mergedRelation, soleStage } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
 import { copyToParquet } from './staging.ts'
 
-/** `readSet` may list generations from before its image: they are read for their ticks alone. */
+/** `tail` has the generations that no slice holds yet, from before the image too; of the first, rows up to `sealed` count no more. */
 export async function captureView(
   connection: DuckDBConnection,
   readSet: ReadSet,
   tail: ReadSet['generations'],
+  sealed: CommitSeq,
   stagingDir: string,
   signal: AbortSignal,
 ): Promise<CapturedView> {
@@ -27,14 +29,15 @@ export async function captureView(
   const path = join(stagingDir, `verify-${view}-${version.slice(0, 12)}-${cut}.parquet`)
   const sql = `SELECT ${columns.join(', ')} FROM (${mergedRelation(readSet, ALL_GROUPS)})`
   const file = await copyToParquet(connection, sql, path, { signal })
-  const ticks = await ticksOf(connection, readSet, tail)
-  return { view, version, cut, path, ...file, from: tail[0]?.from ?? cut, ticks }
+  const from = tail.length === 0 ? cut : sealed
+  return { view, version, cut, path, ...file, from, ticks: await ticksOf(connection, readSet, tail, from) }
 }
 
 async function ticksOf(
   connection: DuckDBConnection,
   { plan, cut }: ReadSet,
   tail: ReadSet['generations'],
+  after: CommitSeq,
 ): Promise<readonly CapturedTick[]> {
   const stage = soleStage(plan)
   const tally = stage.kind === 'group' ? stage.parts[0].tally : undefined
@@ -49,7 +52,7 @@ async function ticksOf(
   const found = await queryRows(
     connection,
     `SELECT _cut, CAST(sum(n) AS BIGINT) AS n, CAST(bit_xor(p) AS VARCHAR) AS p
-     FROM (${rows.join(' UNION ALL ')}) WHERE _cut <= ${cut} GROUP BY _cut ORDER BY _cut`,
+     FROM (${rows.join(' UNION ALL ')}) WHERE _cut > ${after} AND _cut <= ${cut} GROUP BY _cut ORDER BY _cut`,
   )
   return found.map((row) => ({
     cut: Number(row['_cut']),

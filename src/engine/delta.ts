@@ -23,12 +23,35 @@ export async function viewDelta(
 ): Promise<Delta> {
   const from = before.cut
   const to = after.cut
-  const { oldSql, newSql } =
+  const sql =
     from === 0 ? { oldSql: emptyAnswer(after), newSql: viewQuery(after) } : changedSql(before, after)
+  return { from, to, ...(await difference(connection, after, sql, timeoutMs)) }
+}
+
+/** All rows that differ between two read sets at one cut. */
+export async function repairDelta(
+  connection: DuckDBConnection,
+  before: ReadSet,
+  after: ReadSet,
+  timeoutMs: number,
+): Promise<Delta> {
+  const sql = {
+    oldSql: `SELECT * FROM (${viewQuery(before)})`,
+    newSql: `SELECT * FROM (${viewQuery(after)})`,
+  }
+  return { from: after.cut, to: after.cut, ...(await difference(connection, after, sql, timeoutMs)) }
+}
+
+async function difference(
+  connection: DuckDBConnection,
+  after: ReadSet,
+  { oldSql, newSql }: { readonly oldSql: string; readonly newSql: string },
+  timeoutMs: number,
+): Promise<Pick<Delta, 'columns' | 'json' | 'count'>> {
   const removed = await runCancellable(connection, `(${oldSql}) EXCEPT ALL (${newSql})`, { timeoutMs })
   const added = await runCancellable(connection, `(${newSql}) EXCEPT ALL (${oldSql})`, { timeoutMs })
   const changes = pairChanges(after, removed, added)
-  return { from, to, columns: resultColumns(added), json: `[${changes.join(',')}]`, count: changes.length }
+  return { columns: resultColumns(added), json: `[${changes.join(',')}]`, count: changes.length }
 }
 
 function changedSql(before: ReadSet, after: ReadSet): { oldSql: string; newSql: string } {

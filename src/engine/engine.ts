@@ -53,6 +53,8 @@ export interface EngineView {
   readonly slices: readonly SliceInfo[]
   /** Cut that the slices reach; folding goes on from here. */
   readonly sealed: CommitSeq
+  /** The cut T of the last published batch: slices up to it are the batch layer's. */
+  readonly batch?: CommitSeq
   readonly onError: 'stall' | 'skip'
   readonly skipped: readonly EventPosition[]
   /** Why it is not folded: it answers from its slices, at the cut that they reach. */
@@ -142,6 +144,8 @@ export interface ReadStamp {
   readonly paused?: Readonly<Record<string, string>>
   /** Where there are any: the cut at which each view was read that is stalled or paused. */
   readonly stalledAt?: Readonly<Record<string, CommitSeq>>
+  /** Of views that run as lambda: the cut T of the batch that the answer read. */
+  readonly batches?: Readonly<Record<string, CommitSeq>>
 }
 
 export interface ViewRead {
@@ -162,6 +166,13 @@ export interface SqlRead {
   readonly system: Readonly<
     Record<string, { readonly columns: readonly Column[]; readonly rows: readonly JsonValue[] }>
   >
+  /** Views that exist and do not answer: told why when the SQL names one. A layer is named `batch.VIEW`. */
+  readonly refused?: Readonly<Record<string, RefusedView>>
+}
+
+export interface RefusedView {
+  readonly columns: readonly Column[]
+  readonly error: ErrorBody
 }
 
 export interface Delta {
@@ -171,6 +182,20 @@ export interface Delta {
   /** JSON array of `{"op":"insert"|"update"|"delete","old":{…},"new":{…}}`. */
   readonly json: string
   readonly count: number
+  /** Batch whose repair of what was served the rows at `to` include. */
+  readonly repaired?: number
+  /** These rows changed because a batch found them wrong, and not by an event. */
+  readonly cause?: { readonly kind: 'batch'; readonly batch: number }
+}
+
+/** What a publication is beside its slices. */
+export interface PublishedAs {
+  /** Cut T of the version's last batch, where it runs as lambda and has one. */
+  readonly batch?: CommitSeq
+  /** Everything up to the sealed cut is read again from the slices. */
+  readonly reload?: boolean
+  /** The slices differ from what was served: followers are told the difference, as caused by this batch. */
+  readonly repair?: number
 }
 
 export interface SealedGeneration {
@@ -217,8 +242,17 @@ export interface LiveEngine {
     views: readonly { readonly view: string; readonly version: VersionId }[],
     stagingDir: string,
   ): Promise<readonly SealedGeneration[]>
-  /** Swaps the slices of a version after they were published, and lets go of the generations they hold. */
-  published(view: string, version: VersionId, sealed: CommitSeq, slices: readonly SliceInfo[]): Promise<void>
+  /**
+   * Swaps the slices of a version after they were published, and lets go of the generations they hold. With `reload`
+   * readers go on reading what there was until a new image of the slices takes its place, between two ticks.
+   */
+  published(
+    view: string,
+    version: VersionId,
+    sealed: CommitSeq,
+    slices: readonly SliceInfo[],
+    as?: PublishedAs,
+  ): Promise<void>
   /** Adds a version beside the others; resolves once it ticks at the common cut. */
   addVersion(view: EngineView): Promise<void>
   removeVersion(view: string, version: VersionId): Promise<void>
@@ -241,6 +275,8 @@ export interface LiveEngine {
     to?: CommitSeq,
     /** Left out: the one that serves. */
     version?: VersionId,
+    /** The batch whose repair the reader's rows include, as its last delta said. */
+    repaired?: number,
   ): Promise<Delta & ReadStamp>
   onProgress(listener: (progress: EngineProgress) => void): void
   onExit(listener: (reason: string) => void): void

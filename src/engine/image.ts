@@ -75,11 +75,12 @@ export async function nextImage(
 /** Values that no tick has brought again stay as they are; only those that came again are merged. */
 function nextDistinct(stage: GroupStage, part: string, readSet: ReadSet): string {
   const columns = columnNames(stage, part)
+  const where = readSet.rowsAfter === undefined ? '' : ` WHERE _cut > ${readSet.rowsAfter}`
   const tail = readSet.generations
     .filter((generation) => generation.rows > 0)
     .map(
       (generation) =>
-        `SELECT ${columns} FROM ${must(generation.tables[part], `a generation has part ${part}`)}`,
+        `SELECT ${columns} FROM ${must(generation.tables[part], `a generation has part ${part}`)}${where}`,
     )
   const old =
     readSet.image === undefined ? undefined : must(readSet.image.distinct[part], `an image has part ${part}`)

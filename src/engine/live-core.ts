@@ -25,12 +25,12 @@ import type {
   SealedGeneration,
   SliceInfo,
 } from './engine.ts'
-import { foldTick } from './fold-tick.ts'
+import { foldTick, heldStream } from './fold-tick.ts'
 import { imagePolicy, LiveImages } from './live-images.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { LiveReads } from './live-reads.ts'
 import { LiveState, pause } from './live-state.ts'
-import { goesOn, type LiveView, tailRows, viewKey } from './live-view.ts'
+import { goesOn, type LiveView, tailRows, viewKey, withBatch } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import { TableStore } from './table-store.ts'
 import { type TickSource, TickSources } from './tick-source.ts'
@@ -104,6 +104,7 @@ export class LiveCore {
       badSlices.push(...bad)
       if (bad.length === 0) await images.load(view)
     }
+    images.allLoaded()
     // Followers come back at once: images that are made meanwhile must not let go of the states they ask for.
     if (spec.followed.length > 0) {
       for (const view of state.views.values()) view.deltaAskedMs = systemClock.monotonicMs()
@@ -134,18 +135,21 @@ export class LiveCore {
   async published(request: LiveCalls['published']['args']): Promise<undefined> {
     const view = this.#state.live(request.view, request.version)
     const isRows = soleStage(view.spec.plan).kind === 'rows'
+    const { as = {} } = request
+    const reload = as.reload === true
     await this.#state.between.run(async () => {
+      if (reload) refuseWithinTick(view, request.sealed)
       view.sealed = request.sealed
       view.slices = request.slices
       view.unsealed = view.unsealed.filter(
         (generation) => generation.to === undefined || generation.to > request.sealed,
       )
-      if (!isRows) return
-      const generations = view.readSet.generations.filter((generation) => view.unsealed.includes(generation))
-      view.previous = view.readSet
-      view.readSet = { ...view.readSet, slices: request.slices, generations }
+      if (isRows || reload) return
+      view.readSet = withBatch(view.readSet, as.batch)
     })
-    if (view.readSet.image !== undefined && view.readSet.image.cut < request.sealed) this.#images.queue(view)
+    if (isRows || reload) await this.#images.reload(view, as)
+    else if (view.readSet.image !== undefined && view.readSet.image.cut < request.sealed)
+      this.#images.queue(view)
     // The server deletes replaced slices after this answer: wait for the reads that still use them.
     const usesOld = () =>
       this.#state.tables
@@ -259,7 +263,9 @@ export class LiveCore {
     const ahead = [...behind.map((view) => view.readSet.cut), ...this.#followed, ...limits].filter(
       (cut) => cut > from,
     )
-    const source = await this.#open(sources, from, ahead.length === 0 ? undefined : Math.min(...ahead))
+    const to = ahead.length === 0 ? undefined : Math.min(...ahead)
+    const held = new Set(group.flatMap((view) => heldStream(view) ?? []))
+    const source = await this.#open(sources, from, to, [...held])
     if (source === undefined) return false
     await this.#useThreads(source.bytes > BULK_BYTES ? settings.threads : 1)
     const { mark } = this.#state
@@ -297,9 +303,10 @@ export class LiveCore {
     sources: LogSources,
     from: CommitSeq,
     to: CommitSeq | undefined,
+    timed: readonly string[],
   ): Promise<TickSource | undefined> {
     try {
-      return await this.#tickSources.open(sources, from, to)
+      return await this.#tickSources.open(sources, from, to, timed)
     } catch (error) {
       if (!isDiskFull(error)) throw error
       systemClock.after(DISK_FULL_RETRY_MS, () => this.#pump())
@@ -353,6 +360,19 @@ async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<Slice
     if (sum?.checksum !== slice.checksum) bad.push(slice)
   }
   return bad
+}
+
+/**
+ * What came up to a cut can only be told from what came after it where a tick ended there. That of a batch is one by
+ * the order of things: it was captured from this engine, or this engine was told to stop there.
+ */
+function refuseWithinTick(view: LiveView, cut: CommitSeq): void {
+  const { tickCuts, readSet } = view
+  if (cut >= readSet.cut || (tickCuts[0] ?? 0) > cut || tickCuts.includes(cut)) return
+  throw new RefoldError(
+    'INTERNAL',
+    `view "${view.spec.view}" has ticked past cut ${cut} without ending there`,
+  )
 }
 
 function isDiskFull(error: unknown): boolean {

@@ -64,8 +64,8 @@ class LiveEngineClient implements LiveEngine {
   advance: LiveEngine['advance'] = (log) => this.#send({ kind: 'advance', log })
   setSources: LiveEngine['setSources'] = (sources) => this.#call('setSources', sources)
   seal: LiveEngine['seal'] = (views, stagingDir) => this.#call('seal', { views, stagingDir })
-  published: LiveEngine['published'] = (view, version, sealed, slices) =>
-    this.#call('published', { view, version, sealed, slices })
+  published: LiveEngine['published'] = (view, version, sealed, slices, as) =>
+    this.#call('published', { view, version, sealed, slices, ...(as === undefined ? {} : { as }) })
   addVersion: LiveEngine['addVersion'] = (view) => this.#call('addVersion', view)
   removeVersion: LiveEngine['removeVersion'] = (view, version) =>
     this.#call('removeVersion', { view, version })
@@ -75,12 +75,13 @@ class LiveEngineClient implements LiveEngine {
   sql: LiveEngine['sql'] = (request, signal) => this.#call('sql', request, signal)
   capture: LiveEngine['capture'] = (views, stagingDir, signal) =>
     this.#call('capture', { views, stagingDir }, signal)
-  delta: LiveEngine['delta'] = (view, from, to, version) =>
+  delta: LiveEngine['delta'] = (view, from, to, version, repaired) =>
     this.#call('delta', {
       view,
       from,
       ...(to === undefined ? {} : { to }),
       ...(version === undefined ? {} : { version }),
+      ...(repaired === undefined ? {} : { repaired }),
     })
 
   onProgress(listener: (progress: EngineProgress) => void): void {

@@ -7,13 +7,23 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import type { CommitSeq } from '../model/cut.ts'
 import { systemClock } from '../std/clock.ts'
 import { Serial } from '../std/serial.ts'
-import type { EngineView, SealedGeneration } from './engine.ts'
+import { repairDelta } from './delta.ts'
+import type { EngineView, PublishedAs, SealedGeneration } from './engine.ts'
 import { imageFromSlices, nextImage } from './image.ts'
 import type { LiveState } from './live-state.ts'
-import { createGeneration, freezeGeneration, type LiveView, newLiveView, viewKey } from './live-view.ts'
+import {
+  createGeneration,
+  freezeGeneration,
+  type LiveView,
+  newLiveView,
+  viewKey,
+  withBatch,
+  withTail,
+} from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
 import { sealView } from './seal.ts'
+import type { TableName } from './table-store.ts'
 
 /**
  * A new image is made when more partial rows than this came since the last, and than this share of its groups, but
@@ -33,6 +43,7 @@ export class LiveImages {
   readonly #policy: ImagePolicy
   readonly #line = new Serial()
   readonly #queued = new Set<LiveView>()
+  #loaded = false
 
   constructor(state: LiveState, connection: DuckDBConnection, policy: ImagePolicy) {
     this.#state = state
@@ -57,6 +68,12 @@ export class LiveImages {
         this.#state.views.set(viewKey(spec.view, spec.version), newLiveView(spec, image, open))
       })
     })
+  }
+
+  /** Everything that the engine was started with is there. */
+  allLoaded(): void {
+    this.#loaded = true
+    this.#state.mark.end('load')
   }
 
   wants(view: LiveView): boolean {
@@ -91,12 +108,67 @@ export class LiveImages {
     work: () => Promise<T>,
   ): Promise<T> {
     const { mark } = this.#state
-    mark.begin({ kind, view, version, to })
+    const begun = { kind, view, version, to }
+    mark.begin(begun)
     try {
-      return await work()
+      const made = await work()
+      if (kind !== 'load') mark.done(begun)
+      return made
     } finally {
-      mark.end(kind)
+      // An engine whose first slices cannot be loaded ends for it.
+      if (kind !== 'load' || this.#loaded) mark.end(kind)
     }
+  }
+
+  /**
+   * Reads everything up to where the slices reach from them again: a new image is made beside the old one, and swapped
+   * in with the generations after it. Slices that are published meanwhile are read too.
+   */
+  async reload(view: LiveView, as: Pick<PublishedAs, 'batch' | 'repair'>): Promise<void> {
+    const began = systemClock.monotonicMs()
+    await this.#line.run(() =>
+      this.#state.tables.making(async (name) => {
+        while (!(await this.#reloadOnce(view, name, as))) {}
+      }),
+    )
+    view.imageMadeAtMs = systemClock.monotonicMs()
+    view.imageTookMs = view.imageMadeAtMs - began
+    await this.#state.sweep()
+  }
+
+  async #reloadOnce(
+    view: LiveView,
+    name: TableName,
+    { batch, repair }: Pick<PublishedAs, 'batch' | 'repair'>,
+  ): Promise<boolean> {
+    const stage = soleStage(view.spec.plan)
+    const { slices, sealed, spec } = view
+    const image =
+      stage.kind === 'rows'
+        ? undefined
+        : await this.#marked('image', spec, sealed, () =>
+            imageFromSlices(this.#connection, name, spec.view, stage, slices, sealed),
+          )
+    return await this.#state.between.run(async () => {
+      if (view.slices !== slices) return false
+      const before = view.readSet
+      const after = withBatch(withTail(view, image), batch)
+      if (after.cut > before.cut) view.tickCuts.push(after.cut)
+      view.previous = before
+      view.readSet = after
+      if (repair !== undefined) this.#noteRepair(view, repair, { ...before, cut: after.cut }, after)
+      return true
+    })
+  }
+
+  #noteRepair(view: LiveView, batch: number, before: ReadSet, after: ReadSet): void {
+    const { tables, settings } = this.#state
+    const delta = tables.pinned([before, after], () =>
+      repairDelta(this.#connection, before, after, settings.statementTimeoutMs),
+    )
+    delta.catch(() => {})
+    view.repair = { batch, before, delta, madeAtMs: systemClock.monotonicMs() }
+    view.repaired = batch
   }
 
   /** Makes the view's next image in the background, then swaps it in. */
@@ -130,8 +202,8 @@ export class LiveImages {
         ),
       )
       await this.#state.between.run(async () => {
-        const now = view.readSet
-        view.previous = now
+        const { rowsAfter: _, ...now } = view.readSet
+        view.previous = view.readSet
         view.readSet = {
           ...now,
           image,

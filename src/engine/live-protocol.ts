@@ -14,6 +14,7 @@ import type {
   EngineView,
   EventPosition,
   LogSources,
+  PublishedAs,
   ReadStamp,
   Rows,
   SealedGeneration,
@@ -39,6 +40,7 @@ export interface LiveCalls {
       readonly version: VersionId
       readonly sealed: CommitSeq
       readonly slices: readonly SliceInfo[]
+      readonly as?: PublishedAs
     }
     result: undefined
   }
@@ -61,6 +63,7 @@ export interface LiveCalls {
       readonly from: CommitSeq
       readonly to?: CommitSeq
       readonly version?: VersionId
+      readonly repaired?: number
     }
     result: Delta & ReadStamp
   }

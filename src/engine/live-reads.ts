@@ -10,13 +10,14 @@ import { Semaphore } from '../std/semaphore.ts'
 import { captureView } from './capture.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
+import type { SqlRead } from './engine.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { type LiveState, pause } from './live-state.ts'
 import { type LiveView, viewKey } from './live-view.ts'
 import { LookupGather } from './lookup-gather.ts'
 import { soleStage, viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
-import { readSql } from './read-sql.ts'
+import { readSql, type SqlView } from './read-sql.ts'
 import { readView } from './read-view.ts'
 
 const VIEW_READS = 4
@@ -85,9 +86,11 @@ export class LiveReads {
                 rows: () => viewQuery(readSet),
               }))
               const { scratchDir } = settings
-              const context = { streams, sources, views: exposed, cut, scratchDir }
-              const { rows, views } = await readSql(connection, context, request, signal)
-              const read = readSets.filter((readSet) => views.has(readSet.view))
+              const { views: others, errors: refused } = refusedViews(request.refused, exposed)
+              const views = [...exposed, ...others]
+              const context = { streams, sources, views, cut, scratchDir, refused }
+              const { rows, views: named } = await readSql(connection, context, request, signal)
+              const read = readSets.filter((readSet) => named.has(readSet.view))
               return { ...rows, ...this.#state.stamp(read, cut) }
             }),
           ),
@@ -105,13 +108,14 @@ export class LiveReads {
     return await this.#state.withServing(deadlineMs, async (readSets) => {
       const wanted = readSets.filter(({ view }) => views.includes(view))
       const tails = wanted.map(({ view, version }) => this.#state.live(view, version).unsealed.slice())
+      const sealed = wanted.map(({ view, version }) => this.#state.live(view, version).sealed)
       const whole = wanted.map((readSet, index) => ({ ...readSet, generations: tails[index] ?? [] }))
       return await this.#state.tables.pinned(whole, async () => {
         const captured = []
         for (const [index, readSet] of wanted.entries()) {
           const take = () =>
             this.#connections.use((connection) =>
-              captureView(connection, readSet, tails[index] ?? [], stagingDir, signal),
+              captureView(connection, readSet, tails[index] ?? [], sealed[index] ?? 0, stagingDir, signal),
             )
           captured.push(await this.#heavyReads.run(take, signal))
         }
@@ -134,17 +138,34 @@ export class LiveReads {
       () =>
         this.#connections.use((connection) => {
           if (!this.#isThere(view)) throw tooOld(request.view, request.from)
-          const after = view.readSet
-          const to = Math.min(request.to ?? after.cut, after.cut)
-          const before = request.from === 0 ? { ...after, cut: 0 } : readSetAt(view, request.from)
-          const target = to === after.cut ? after : readSetAt(view, to)
+          const told = this.#repairFor(view, request)
+          if (told !== undefined) return told
+          const { before, target } = deltaEnds(view, request)
+          const repaired = target === view.repair?.before ? request.repaired : view.repaired
           return this.#state.tables.pinned([before, target], async () => ({
             ...(await viewDelta(connection, before, target, statementTimeoutMs)),
+            ...(repaired === undefined ? {} : { repaired }),
             ...this.#state.stamp([target]),
           }))
         }),
       signal,
     )
+  }
+
+  /** The difference that a batch made, for a reader who has all that came before it and not this. */
+  #repairFor(
+    view: LiveView,
+    { from, repaired }: LiveCalls['delta']['args'],
+  ): Promise<LiveCalls['delta']['result']> | undefined {
+    const { repair } = view
+    if (repair === undefined || repair.batch === repaired || repair.before.cut !== from) return undefined
+    const { batch, before, delta } = repair
+    return delta.then((changes) => ({
+      ...changes,
+      repaired: batch,
+      cause: { kind: 'batch', batch },
+      ...this.#state.stamp([{ ...view.readSet, cut: before.cut }]),
+    }))
   }
 
   /** Takes and holds the read set of the moment in one step: in between, its tables could go. */
@@ -160,19 +181,52 @@ export class LiveReads {
   }
 }
 
+/** Views that do not answer, so that SQL which names one is told why; the engine may hold them all the same. */
+function refusedViews(refused: SqlRead['refused'] = {}, held: readonly SqlView[]) {
+  const names = new Set(held.map(({ name }) => name))
+  const views = Object.entries(refused)
+    .filter(([name]) => !names.has(name))
+    .map(([name, { columns }]): SqlView => ({ name, columns, rows: () => unreachableRows(name) }))
+  const errors = Object.fromEntries(Object.entries(refused).map(([name, { error }]) => [name, error]))
+  return { views, errors }
+}
+
+function unreachableRows(name: string): never {
+  throw new Error(`view "${name}" was refused before it is read`)
+}
+
 /** Nobody outside sees it: the read begins again with the version that answers now. */
 class VersionGone extends Error {
   override readonly name = 'VersionGone'
 }
 
+/** Between which read sets a reader's delta lies: of one who has not heard of a repair no further than up to that. */
+function deltaEnds(
+  view: LiveView,
+  { from, to: asked, repaired }: LiveCalls['delta']['args'],
+): { readonly before: ReadSet; readonly target: ReadSet } {
+  const after = view.readSet
+  const { repair } = view
+  if (repair !== undefined && repair.batch !== repaired && from > 0 && from < repair.before.cut) {
+    return { before: readSetAt(view, from, [repair.before]), target: repair.before }
+  }
+  const to = Math.min(asked ?? after.cut, after.cut)
+  const before = from === 0 ? { ...after, cut: 0 } : readSetAt(view, from)
+  return { before, target: to === after.cut ? after : readSetAt(view, to) }
+}
+
 /** The read set as it was at an earlier cut, as far as its tables are still there. */
-function readSetAt(view: LiveView, cut: CommitSeq): ReadSet {
-  const known = view.tickCuts.includes(cut) ? [view.readSet, view.previous] : []
+function readSetAt(
+  view: LiveView,
+  cut: CommitSeq,
+  readSets: readonly (ReadSet | undefined)[] = [view.readSet, view.previous],
+): ReadSet {
+  const known = view.tickCuts.includes(cut) ? readSets : []
   for (const readSet of known) {
     if (readSet === undefined || cut > readSet.cut) continue
     const base =
       soleStage(readSet.plan).kind === 'rows'
-        ? (readSet.generations[0]?.from ?? 0)
+        ? (readSet.rowsAfter ?? readSet.generations[0]?.from ?? 0)
         : (readSet.image?.cut ?? 0)
     if (base <= cut) return { ...readSet, cut }
   }

@@ -132,6 +132,7 @@ export class LiveState {
       if (live.spec.paused !== undefined) paused = { ...paused, [view]: live.spec.paused }
       stalledAt = { ...stalledAt, [view]: at }
     }
+    const batched = readSets.filter(({ batch }) => batch !== undefined)
     const going = readSets.filter((readSet) => stalledAt?.[readSet.view] === undefined)
     const cuts = (going.length === 0 ? readSets : going).map((readSet) => readSet.cut)
     return {
@@ -140,6 +141,9 @@ export class LiveState {
       stalled,
       ...(paused === undefined ? {} : { paused }),
       ...(stalledAt === undefined ? {} : { stalledAt }),
+      ...(batched.length === 0
+        ? {}
+        : { batches: Object.fromEntries(batched.map(({ view, batch = 0 }) => [view, batch])) }),
     }
   }
 
@@ -163,6 +167,8 @@ export class LiveState {
       for (const view of this.views.values()) {
         if (view.deltaAskedMs === undefined || now - view.deltaAskedMs > DELTA_KEEP_MS)
           view.previous = undefined
+        if (view.repair !== undefined && now - view.repair.madeAtMs > DELTA_KEEP_MS) view.repair = undefined
+        if (view.repair !== undefined) used.push(...tablesOf(view.repair.before))
         used.push(...tablesOf(view.readSet), ...(view.previous === undefined ? [] : tablesOf(view.previous)))
         used.push(...view.unsealed.flatMap((generation) => Object.values(generation.tables)))
       }

@@ -7,7 +7,7 @@
 import type { CommitSeq } from '../model/cut.ts'
 import { partColumns, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
-import type { EngineView, EventPosition, SliceInfo, StallInfo } from './engine.ts'
+import type { Delta, EngineView, EventPosition, SliceInfo, StallInfo } from './engine.ts'
 import { soleStage } from './merged-relation.ts'
 import type { Generation, Image, ReadSet } from './read-set.ts'
 import type { TableStore } from './table-store.ts'
@@ -17,6 +17,10 @@ export interface LiveView {
   readSet: ReadSet
   /** The read set before the last image, kept while somebody asks for deltas that begin before it. */
   previous: ReadSet | undefined
+  /** The last repair by a batch, while followers are told of it. */
+  repair: Repair | undefined
+  /** The batch of the last repair. */
+  repaired: number | undefined
   /** When the last image was swapped in, monotonic ms, and how long it took to make. */
   imageMadeAtMs: number
   imageTookMs: number
@@ -36,6 +40,16 @@ export interface LiveView {
   unreportedSkips: StallInfo[]
 }
 
+/** What a batch changed in what was served, beyond what events did. */
+export interface Repair {
+  readonly batch: number
+  /** What there was before, as it stood when the new one was swapped in; kept for a while. */
+  readonly before: ReadSet
+  /** From its rows to those of the new one at the same cut; a rejection is that of whoever asks for it. */
+  readonly delta: Promise<Delta>
+  readonly madeAtMs: number
+}
+
 /** A view whose slices reach `spec.sealed` and whose tail is empty. */
 export function newLiveView(spec: EngineView, image: Image | undefined, open: Generation): LiveView {
   return {
@@ -48,8 +62,11 @@ export function newLiveView(spec: EngineView, image: Image | undefined, open: Ge
       image,
       generations: [open],
       slices: soleStage(spec.plan).kind === 'rows' ? spec.slices : [],
+      ...(spec.batch === undefined ? {} : { batch: spec.batch }),
     },
     previous: undefined,
+    repair: undefined,
+    repaired: undefined,
     imageMadeAtMs: 0,
     imageTookMs: 0,
     deltaAskedMs: undefined,
@@ -114,4 +131,27 @@ export async function freezeGeneration(tables: TableStore, view: LiveView): Prom
 /** Partial rows in memory that no slice holds yet. */
 export function tailRows(view: LiveView): number {
   return view.unsealed.reduce((rows, generation) => rows + generation.rows, 0)
+}
+
+/**
+ * The read set of the moment, with everything up to where the slices reach from `image` or, for a row stage, from the
+ * slices, and the generations after it.
+ */
+export function withTail(view: LiveView, image: Image | undefined): ReadSet {
+  const { rowsAfter: _, ...rest } = view.readSet
+  const generations = [...view.unsealed]
+  const straddles = (generations[0]?.from ?? view.sealed) < view.sealed
+  return {
+    ...rest,
+    cut: Math.max(rest.cut, view.sealed),
+    image,
+    generations,
+    slices: soleStage(view.spec.plan).kind === 'rows' ? view.slices : [],
+    ...(straddles ? { rowsAfter: view.sealed } : {}),
+  }
+}
+
+/** The read set as read from a batch of this cut, or from none. */
+export function withBatch({ batch: _, ...readSet }: ReadSet, batch: CommitSeq | undefined): ReadSet {
+  return batch === undefined ? readSet : { ...readSet, batch }
 }

@@ -45,8 +45,13 @@ export interface ReadSet {
   readonly generations: readonly Generation[]
   /** Row stages only: they are read from the files. */
   readonly slices: readonly SliceInfo[]
-  /** Row stages only: leave out what came up to this cut, for a delta. */
+  /**
+   * Leave out rows of generations that came up to this cut: what the image or the slices hold of a generation in whose
+   * middle they end, and what a delta of a row stage does not show.
+   */
   readonly rowsAfter?: CommitSeq
+  /** Cut T of the batch that the slices up to it belong to, where the view runs as lambda. */
+  readonly batch?: CommitSeq
 }
 
 /** Every table that a read set reads. */

@@ -5,6 +5,7 @@
 
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { CommitSeq } from '../model/cut.ts'
 import { quoteIdentifier } from '../model/schema.ts'
 import { mergeQuery, partColumns, partKeyColumns, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
@@ -21,7 +22,7 @@ export async function sealView(
   view: LiveView,
   stagingDir: string,
 ): Promise<SealedGeneration | undefined> {
-  const frozen = view.unsealed.filter((generation) => generation.to !== undefined)
+  const frozen = view.unsealed.filter(({ to }) => to !== undefined && to > view.sealed)
   const last = frozen.at(-1)
   if (last?.to === undefined) return undefined
   const range = { from: view.sealed, to: last.to }
@@ -36,7 +37,7 @@ export async function sealView(
     const merged = mergeQuery(
       stage,
       part,
-      frozen.map((generation) => partialRows(stage, part, generation)).join(' UNION ALL '),
+      frozen.map((generation) => partialRows(stage, part, generation, view.sealed)).join(' UNION ALL '),
     )
     const sql = sort.length === 0 ? merged : `SELECT * FROM (${merged}) ORDER BY ${sort.join(', ')}`
     const file = await copyToParquet(connection, sql, path)
@@ -54,9 +55,16 @@ export async function sealView(
   return { view: view.spec.view, version: view.spec.version, range, slices }
 }
 
-function partialRows(stage: Parameters<typeof partColumns>[0], part: string, generation: Generation): string {
+/** A batch may have sealed a generation up to its middle. */
+function partialRows(
+  stage: Parameters<typeof partColumns>[0],
+  part: string,
+  generation: Generation,
+  after: CommitSeq,
+): string {
   const columns = partColumns(stage, part)
     .map(({ name }) => quoteIdentifier(name))
     .join(', ')
-  return `SELECT ${columns} FROM ${must(generation.tables[part], `a generation has a table for part ${part}`)}`
+  const table = must(generation.tables[part], `a generation has a table for part ${part}`)
+  return `SELECT ${columns} FROM ${table}${generation.from < after ? ` WHERE _cut > ${after}` : ''}`
 }

@@ -8,6 +8,7 @@
  *
  *     offset 0     512 bytes   a tick: JSON, filled with spaces
  *     offset 512   512 bytes   an image, a seal, or loading
+ *     offset 1024              which images and seals went well in this process, as a JSON array of keys
  */
 
 import { openSync, readFileSync, writeSync } from 'node:fs'
@@ -29,6 +30,7 @@ const slots = { fold: 0, load: 1, image: 1, seal: 1 } as const
 export class WorkMark {
   readonly #file: number
   readonly #bytes = Buffer.alloc(SLOT_BYTES)
+  readonly #done = new Set<string>()
 
   constructor(path: string) {
     this.#file = openSync(path, 'w')
@@ -41,9 +43,17 @@ export class WorkMark {
     writeSync(this.#file, this.#bytes, 0, SLOT_BYTES, slots[work.kind] * SLOT_BYTES)
   }
 
-  /** What was begun went well. Left out by work that throws: an engine that ends for it dies of that work. */
+  /** What was begun is over. Left out by work that throws: an engine that ends for it dies of that work. */
   end(kind: WorkKind): void {
     writeSync(this.#file, ' ', slots[kind] * SLOT_BYTES)
+  }
+
+  /** An image or a seal went well. */
+  done(work: Work): void {
+    const key = workKey(work)
+    if (this.#done.has(key)) return
+    this.#done.add(key)
+    writeSync(this.#file, JSON.stringify([...this.#done]), 2 * SLOT_BYTES)
   }
 }
 
@@ -52,21 +62,35 @@ export function workMarkPath(scratchDir: string): string {
   return `${scratchDir}.work`
 }
 
-/** What an engine that has ended was doing; a tick stands before the rest. */
-export function workAtDeath(path: string): readonly Work[] {
+export function workKey({ kind, view, version }: Omit<Work, 'to'>): string {
+  return `${kind} ${view}@${version}`
+}
+
+/** What an engine left when it ended. */
+export interface LastWork {
+  /** What it was doing; a tick stands before the rest. */
+  readonly works: readonly Work[]
+  /** Keys of images and seals that had gone well. */
+  readonly done: readonly string[]
+}
+
+export function workAtDeath(path: string): LastWork {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
   } catch {
-    return []
+    return { works: [], done: [] }
   }
-  return [text.slice(0, SLOT_BYTES), text.slice(SLOT_BYTES)].flatMap((slot) => {
-    if (!slot.startsWith('{')) return []
-    try {
-      return [JSON.parse(slot) as Work]
-    } catch {
-      // It died while it wrote.
-      return []
-    }
-  })
+  const slot = (number: number) => text.slice(number * SLOT_BYTES, (number + 1) * SLOT_BYTES)
+  const works = [slot(0), slot(1)].flatMap((own) => jsonOf<Work>(own) ?? [])
+  return { works, done: jsonOf<string[]>(text.slice(2 * SLOT_BYTES)) ?? [] }
+}
+
+/** Undefined where there is nothing, or the process died while it wrote. */
+function jsonOf<T>(text: string): T | undefined {
+  try {
+    return JSON.parse(text) as T
+  } catch {
+    return undefined
+  }
 }

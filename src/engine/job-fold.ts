@@ -12,7 +12,7 @@ import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { StagePlan } from '../plan/plan.ts'
 import { plannedStream } from '../plan/planned-stream.ts'
-import { foldQuery, partNames } from '../plan/queries.ts'
+import { foldQuery, foldTogether, partNames } from '../plan/queries.ts'
 import { assert, must } from '../std/assert.ts'
 import { queryRows, queryValue, run } from './duckdb.ts'
 import type { EventPosition, Job, JobResult, SkippedEvent, SliceInfo, StallInfo } from './engine.ts'
@@ -85,17 +85,18 @@ export async function runFoldJob(job: FoldJob, context: JobContext): Promise<Job
 }
 
 async function foldParts(
-  { job, context, stage, ...sources }: Fold,
+  fold: Fold,
   events: number,
   skipped: readonly EventPosition[],
 ): Promise<SliceInfo[]> {
+  const { job, context, stage } = fold
   const { view, version } = job.view
   const names = partNames(stage)
+  const partials = await partialsOf(fold, eventsOf(fold, job.range, { skipped }))
   const slices: SliceInfo[] = []
   for (const part of names) {
-    const relation = eventsOf({ job, context, stage, ...sources }, job.range, { skipped })
     const path = slicePath(job.stagingDir, job.view, part, job.range)
-    const sql = sortedPart(stage, part, foldQuery(stage, part, relation))
+    const sql = sortedPart(stage, part, partials(part))
     const staged = await copyToParquet(context.connection, sql, path)
     slices.push({
       view,
@@ -111,6 +112,22 @@ async function foldParts(
     context.report({ done: Math.floor((events * slices.length) / names.length), total: events })
   }
   return slices
+}
+
+const TOGETHER = '"$together"'
+
+/**
+ * SQL of each part's partial rows. Parts that can be are folded in one pass, into a table that DuckDB puts on disk where
+ * memory does not hold it: reading and decoding the events costs more than that.
+ */
+async function partialsOf({ context, stage }: Fold, relation: string): Promise<(part: string) => string> {
+  const together = foldTogether(stage)
+  if (together === undefined) return (part) => foldQuery(stage, part, relation)
+  await run(context.connection, `CREATE OR REPLACE TEMP TABLE ${TOGETHER} AS ${together.foldQuery(relation)}`)
+  return (part) =>
+    part === 'main' || part === together.distinct
+      ? together.partQuery(part, `SELECT * FROM ${TOGETHER}`)
+      : foldQuery(stage, part, relation)
 }
 
 function eventsOf(

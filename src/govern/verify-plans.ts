@@ -81,7 +81,9 @@ function restricted(stage: StagePlan, condition: string): StagePlan {
   })
   if (stage.kind === 'rows') return fold(stage)
   const [main, ...distinct] = stage.parts
-  return { ...stage, parts: [fold(main), ...distinct.map(fold)] }
+  // Folded one by one: the text for both at once has no such condition.
+  const alone = distinct.map(({ withMainSql: _, ...part }) => fold(part))
+  return { ...stage, parts: [fold(main), ...alone] }
 }
 
 function everything(condition: string | undefined): FinishPlan {

@@ -268,7 +268,8 @@ function buildParts(
   const positions = (count: number): string =>
     count === 0 ? '' : ` GROUP BY ${Array.from({ length: count }, (_, index) => index + 1).join(', ')}`
   const { partials, tally } = withTally(registry.partials)
-  const list = [...keyList, ...partials.map((partial) => `${partial.sql} AS ${partial.name}`)].join(', ')
+  const partialList = partials.map((partial) => `${partial.sql} AS ${partial.name}`)
+  const list = [...keyList, ...partialList].join(', ')
   const where = whereSql === undefined ? '' : ` WHERE ${whereSql}`
   const main: MainPart = {
     kind: 'main',
@@ -277,7 +278,7 @@ function buildParts(
     aggregates: partials.map(({ sql: _, ...column }) => column),
     tally,
   }
-  const distinct = registry.distinct.map((draft): DistinctPart => {
+  const distinct = registry.distinct.map((draft, index): DistinctPart => {
     const value = withoutMinusZero(draft.argument)
     const stored = draft.storage === draft.argument.type ? value : `CAST(${value} AS ${draft.storage})`
     const conditions = [
@@ -290,10 +291,14 @@ function buildParts(
       .map((part) => `(${part})`)
       .join(' AND ')
     const columns = [...keyList, `${stored} AS v`, 'count(*) AS n'].join(', ')
+    const taken = draft.filterSql === '' ? stored : `CASE WHEN ${draft.filterSql} THEN ${stored} END`
+    const withMain = [...keyList, `${taken} AS v`, ...partialList].join(', ')
+    const withMainSql = `SELECT ${withMain} FROM ${fromSql}${where}${positions(keys.length + 1)}`
     return {
       kind: 'distinct',
       name: draft.name,
       foldSql: `SELECT ${columns} FROM ${fromSql} WHERE ${condition}${positions(keys.length + 1)}`,
+      ...(index === 0 ? { withMainSql } : {}),
       value: { name: 'v', type: draft.storage },
       results: draft.results,
     }

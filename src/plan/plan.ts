@@ -105,6 +105,12 @@ export interface DistinctPart {
   /** `d0`, `d1`, … */
   readonly name: string
   readonly foldSql: string
+  /**
+   * SELECT over "$events" that gives `v` and the main part's columns, by keys and value, where `v` is NULL for events
+   * that this part does not take: from it both parts follow without reading the events twice. The first such part of a
+   * stage has it; left out by plans of earlier releases.
+   */
+  readonly withMainSql?: string
   readonly value: Column
   /** What is computed from the distinct values of a group; columns of "$merged". */
   readonly results: readonly DistinctResult[]

@@ -77,6 +77,32 @@ export function foldQuery(stage: StagePlan, partName: string, eventsSql: string)
   return `WITH "$events" AS NOT MATERIALIZED (${eventsSql}) ${foldSql(stage, partName)}`
 }
 
+/** How two parts of a stage are folded in one pass over the events, where the plan says how. */
+export interface FoldTogether {
+  readonly distinct: string
+  /** Partial rows that both parts follow from. */
+  foldQuery(eventsSql: string): string
+  /** Partial rows of a part, as `foldQuery` gives them, from a relation with those rows. */
+  partQuery(part: string, rowsSql: string): string
+}
+
+export function foldTogether(stage: StagePlan): FoldTogether | undefined {
+  if (stage.kind === 'rows') return undefined
+  const [main, distinct] = stage.parts
+  const { tally } = main
+  if (distinct?.withMainSql === undefined || tally === undefined) return undefined
+  // All events behind one such row have its value, so how often that occurs is how many events they are.
+  const columns = `${names([...stage.keys, distinct.value])}, ${quoteIdentifier(tally.count)} AS n`
+  return {
+    distinct: distinct.name,
+    foldQuery: (eventsSql) => `WITH "$events" AS NOT MATERIALIZED (${eventsSql}) ${distinct.withMainSql}`,
+    partQuery: (part, rowsSql) =>
+      part === main.name
+        ? mergeMainQuery(stage, main, rowsSql)
+        : `SELECT ${columns} FROM (${rowsSql}) WHERE ${quoteIdentifier(distinct.value.name)} IS NOT NULL`,
+  }
+}
+
 /** The part's fold over a relation named "$events" that the caller has bound already. */
 export function foldSql(stage: StagePlan, partName: string): string {
   return stage.kind === 'rows' ? stage.foldSql : partOf(stage, partName).foldSql

@@ -11,6 +11,7 @@ import {
   emptyPartQuery,
   finishQuery,
   foldQuery,
+  foldTogether,
   mergedQuery,
   mergeQuery,
   partColumnDefinitions,
@@ -51,24 +52,26 @@ export class ReferenceFold {
     return new ReferenceFold(db, folder)
   }
 
-  /** One fold over everything. */
+  /** One fold over everything; parts that can be are folded together. */
   async bulk(plan: ViewPlan, count: number): Promise<Answer> {
-    return this.divided(plan, [{ from: 0, to: count }], { parquet: false, coin: () => true })
+    const all = [{ from: 0, to: count }]
+    return this.divided(plan, all, { parquet: false, coin: () => true, together: true })
   }
 
   /** Folds each range by itself, merges neighbours as the coin says, finishes. */
   async divided(
     plan: ViewPlan,
     ranges: readonly Range[],
-    options: { readonly parquet: boolean; readonly coin: Coin },
+    options: { readonly parquet: boolean; readonly coin: Coin; readonly together?: boolean },
   ): Promise<Answer> {
     const stage = plan.stages[0]!
     const merged: Record<string, string> = {}
     for (const part of partNames(stage)) {
       const pieces: string[] = []
       for (const range of ranges) {
+        const fold = options.together ? bulkFold : foldQuery
         pieces.push(
-          await this.#keep(stage, part, foldQuery(stage, part, eventsSql(stage, range)), options.parquet),
+          await this.#keep(stage, part, fold(stage, part, eventsSql(stage, range)), options.parquet),
         )
       }
       while (pieces.length > 1) {
@@ -110,6 +113,14 @@ export class ReferenceFold {
     await this.#db.run(`DROP TABLE ${name}`)
     return `SELECT * FROM read_parquet(${quoteLiteral(file)})`
   }
+}
+
+function bulkFold(stage: StagePlan, part: string, events: string): string {
+  const together = foldTogether(stage)
+  const isOne = part === 'main' || part === together?.distinct
+  return together === undefined || !isOne
+    ? foldQuery(stage, part, events)
+    : together.partQuery(part, together.foldQuery(events))
 }
 
 function eventsSql(stage: StagePlan, range: Range): string {

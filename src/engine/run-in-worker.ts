@@ -27,22 +27,47 @@ export interface JobContext {
   readonly report: (progress: JobProgress) => void
 }
 
+/** DuckDB, open, and a folder for one job. */
+export interface Workplace {
+  readonly connection: DuckDBConnection
+  readonly tempDir: string
+  close(): void
+}
+
+export async function openWorkplace({ memoryBytes, threads, tempDir }: WorkerSettings): Promise<Workplace> {
+  await realFiles.mkdir(tempDir)
+  const database = await openDuckDB({ memoryBytes, threads, tempDir: join(tempDir, 'spill') })
+  const connection = await database.connect()
+  return {
+    connection,
+    tempDir,
+    close() {
+      connection.closeSync()
+      database.close()
+    },
+  }
+}
+
+/** Runs the one job that a workplace is for, and closes it. */
+export async function runJobIn(
+  { connection, tempDir, close }: Workplace,
+  job: Job,
+  report: (progress: JobProgress) => void,
+): Promise<JobResult> {
+  try {
+    await realFiles.mkdir(job.stagingDir)
+    return await runKind(job, { connection, tempDir, report })
+  } finally {
+    close()
+  }
+}
+
 export async function runInWorker(
   job: Job,
   settings: WorkerSettings,
   report: (progress: JobProgress) => void,
 ): Promise<JobResult> {
-  const { memoryBytes, threads, tempDir } = settings
-  await realFiles.mkdir(tempDir)
-  await realFiles.mkdir(job.stagingDir)
-  const database = await openDuckDB({ memoryBytes, threads, tempDir: join(tempDir, 'spill') })
-  const connection = await database.connect()
-  try {
-    return await runKind(job, { connection, tempDir, report })
-  } finally {
-    connection.closeSync()
-    database.close()
-  }
+  return await runJobIn(await openWorkplace(settings), job, report)
 }
 
 function runKind(job: Job, context: JobContext): Promise<JobResult> {

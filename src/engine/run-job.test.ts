@@ -14,6 +14,7 @@ import { commitsOf, ordersStream, ordersView } from '../../test/support/orders-v
 import { writeLogFixture } from '../../test/support/written-log.ts'
 import type { Job } from './engine.ts'
 import { JobStalled, runJob } from './run-job.ts'
+import { startWorker } from './started-worker.ts'
 
 let folder = ''
 let cases = 0
@@ -117,6 +118,37 @@ test('a worker killed at any moment harms nothing, and the job can be run again'
   const result = await runJob(job, settings)
   assert.ok(result.kind === 'fold' && result.events === 40_000)
   assert.ok(result.slices.every(({ path }) => path.startsWith(stagingDir) && existsSync(path)))
+})
+
+test('a job is given to a worker that was started before; one that is gone is replaced; unused ones leave nothing', async () => {
+  const { job, settings, stagingDir } = await setting(20, 50)
+  const pids: number[] = []
+  const onStart = (pid: number) => void pids.push(pid)
+  const worker = startWorker(settings)
+  const pid = worker.child.pid ?? 0
+  for (let round = 0; round < 2; round++) {
+    const result = await runJob(job, settings, { worker, onStart })
+    assert.ok(result.kind === 'fold' && result.events === 1000)
+    for (const { path } of result.slices) assert.ok(path.startsWith(stagingDir) && existsSync(path))
+    assert.ok(!worker.isReady())
+  }
+  assert.equal(pids[0], pid)
+  assert.notEqual(pids[1], pid)
+  const unused = startWorker(settings)
+  await once(unused.child, 'spawn')
+  await unused.end()
+  assert.equal(unused.child.signalCode, 'SIGKILL')
+  assert.deepEqual(await readdir(settings.scratchDir), [])
+})
+
+test('a worker that ends between its start and its job fails the job, which can be run again', async () => {
+  const { job, settings } = await setting(4, 5)
+  const worker = startWorker(settings)
+  worker.child.kill('SIGKILL')
+  const running = runJob(job, settings, { worker })
+  await running.catch((error) => assert.ok(isRefoldError('JOB_FAILED')(error), String(error)))
+  const result = await runJob(job, settings, { worker })
+  assert.ok(result.kind === 'fold' && result.events === 20)
 })
 
 test('a worker whose server is gone ends by itself', async () => {

@@ -3,15 +3,11 @@
  * behind but the staged files that the result names. State: the child, until it ends.
  */
 
-import { type ChildProcess, fork } from 'node:child_process'
-import { rm } from 'node:fs/promises'
-import { extname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import type { ChildProcess } from 'node:child_process'
 import { fromErrorBody, RefoldError } from '../model/errors.ts'
-import type { EngineSettings, Job, JobFailure, JobProgress, JobResult, StallInfo } from './engine.ts'
+import type { Job, JobFailure, JobProgress, JobResult, StallInfo } from './engine.ts'
+import { type JobSettings, type StartedWorker, startWorker } from './started-worker.ts'
 import type { FromWorker, ToWorker } from './worker-protocol.ts'
-
-export type JobSettings = Pick<EngineSettings, 'memoryBytes' | 'threads' | 'scratchDir'>
 
 export interface JobOptions {
   /** Kills the worker; the promise is rejected with QUERY_CANCELLED once it is gone. */
@@ -19,6 +15,8 @@ export interface JobOptions {
   readonly onProgress?: (progress: JobProgress) => void
   /** Told the worker's process id once it runs, and how to send it a signal. */
   readonly onStart?: (pid: number, kill: (signal: NodeJS.Signals) => void) => void
+  /** One that was started before, with the same settings; it ends with the job. Another takes its place if it is gone. */
+  readonly worker?: StartedWorker
 }
 
 /** A fold that failed on an event; `cause` is the engine's error. */
@@ -31,42 +29,34 @@ export class JobStalled extends RefoldError {
   }
 }
 
-let jobs = 0
-
 /** Runs a job in a process of its own. Rejects with a RefoldError; a fold that an event stops with JobStalled. */
 export async function runJob(job: Job, settings: JobSettings, options: JobOptions = {}): Promise<JobResult> {
   if (options.signal?.aborted) throw cancelled(job)
-  const tempDir = join(settings.scratchDir, `job-${process.pid}-${++jobs}`)
-  const entry = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
-  const child = fork(fileURLToPath(entry), [], {
-    serialization: 'json',
-    execArgv: ['--disable-warning=ExperimentalWarning'],
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  })
-  const abort = () => child.kill('SIGKILL')
+  const { worker: before } = options
+  const worker = before?.isReady() ? before : startWorker(settings)
+  const abort = () => worker.child.kill('SIGKILL')
   options.signal?.addEventListener('abort', abort, { once: true })
   try {
-    const { memoryBytes, threads } = settings
-    return await outcome(child, { kind: 'run', job, settings: { memoryBytes, threads, tempDir } }, options)
+    return await outcome(worker.child, job, options)
   } finally {
     options.signal?.removeEventListener('abort', abort)
-    await rm(tempDir, { recursive: true, force: true })
+    await worker.end()
   }
 }
 
 /** Resolves when the process is gone, so that whoever waits may remove what it wrote. */
-function outcome(child: ChildProcess, message: ToWorker, options: JobOptions): Promise<JobResult> {
-  const { job } = message
+function outcome(child: ChildProcess, job: Job, options: JobOptions): Promise<JobResult> {
+  const message: ToWorker = { kind: 'run', job }
   return new Promise((resolve, reject) => {
     let end: FromWorker | undefined
     let failure: Error | undefined
-    child.on('spawn', () => {
-      if (child.pid !== undefined) options.onStart?.(child.pid, (name) => void child.kill(name))
-    })
+    if (child.pid !== undefined) options.onStart?.(child.pid, (name) => void child.kill(name))
     child.on('message', (received) => {
       const from = received as FromWorker
       if (from.kind === 'progress') options.onProgress?.(from.progress)
-      else end = from
+      else {
+        end = from
+      }
     })
     child.on('error', (error) => {
       failure = error

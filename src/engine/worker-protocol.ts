@@ -1,13 +1,14 @@
-/** What the server and a worker say to each other over the child's IPC channel: one job, then its end. Pure types. */
+/**
+ * What the server and a worker say to each other over the child's IPC channel: what it is to work with, one job, then
+ * its end. Pure types.
+ */
 
 import type { Job, JobFailure, JobProgress, JobResult } from './engine.ts'
 import type { WorkerSettings } from './run-in-worker.ts'
 
-export interface ToWorker {
-  readonly kind: 'run'
-  readonly job: Job
-  readonly settings: WorkerSettings
-}
+export type ToWorker =
+  | { readonly kind: 'open'; readonly settings: WorkerSettings }
+  | { readonly kind: 'run'; readonly job: Job }
 
 export type FromWorker =
   | { readonly kind: 'progress'; readonly progress: JobProgress }

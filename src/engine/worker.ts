@@ -5,20 +5,33 @@
 
 import { constants, setPriority } from 'node:os'
 import { toErrorBody } from '../model/errors.ts'
-import type { JobFailure } from './engine.ts'
+import { must } from '../std/assert.ts'
+import type { Job, JobFailure } from './engine.ts'
 import { FoldStalled } from './job-fold.ts'
-import { runInWorker } from './run-in-worker.ts'
+import { openWorkplace, runJobIn, type Workplace } from './run-in-worker.ts'
+
 import type { FromWorker, ToWorker } from './worker-protocol.ts'
 
+// A fold's priority is the highest that a worker has; what is lowered cannot be raised again.
+beNice({ kind: 'fold' })
 process.on('disconnect', () => process.exit(0))
 // The server ends its workers; a terminal's Ctrl-C reaches the whole group and is not for us.
 process.on('SIGINT', () => {})
-process.once('message', (message) => void perform(message as ToWorker))
+let opened: Promise<Workplace> | undefined
+process.on('message', (message) => {
+  const to = message as ToWorker
+  if (to.kind === 'open') {
+    opened = openWorkplace(to.settings)
+    // Who runs the job hears of it.
+    opened.catch(() => {})
+  } else void perform(to.job)
+})
 
-async function perform({ job, settings }: ToWorker): Promise<void> {
+async function perform(job: Job): Promise<void> {
   beNice(job)
   try {
-    const result = await runInWorker(job, settings, (progress) => send({ kind: 'progress', progress }))
+    const workplace = await must(opened, 'a worker has a place to work before it has a job')
+    const result = await runJobIn(workplace, job, (progress) => send({ kind: 'progress', progress }))
     end({ kind: 'done', result })
   } catch (error) {
     end({ kind: 'failed', failure: failureOf(error) })
@@ -37,7 +50,7 @@ function failureOf(error: unknown): JobFailure {
  * Live work goes before. A fold, which people wait for, and which its budget stops when live views fall behind, stands
  * less far back than seals and merges. Some containers refuse it; the job runs all the same.
  */
-function beNice({ kind }: ToWorker['job']): void {
+function beNice({ kind }: Pick<Job, 'kind'>): void {
   const { PRIORITY_BELOW_NORMAL, PRIORITY_LOW } = constants.priority
   try {
     setPriority(kind === 'fold' ? PRIORITY_BELOW_NORMAL : PRIORITY_LOW)

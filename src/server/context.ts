@@ -7,6 +7,7 @@ import type { Catalog } from '../catalog/open-catalog.ts'
 import type { Serving } from '../catalog/versions.ts'
 import type { Job, JobResult } from '../engine/engine.ts'
 import type { JobOptions } from '../engine/run-job.ts'
+import type { StartedWorker } from '../engine/started-worker.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import type { LogReader } from '../log/reader.ts'
 import type { CommitSeq } from '../model/cut.ts'
@@ -52,6 +53,8 @@ export interface ServerContext {
   readonly publications: Serial
   /** Runs a job in a worker process; few at a time, the others wait. */
   readonly runJob: RunJob
+  /** Starts a worker for a fold that is about to come; whoever asked gives it to the job or ends it. */
+  startFoldWorker(): StartedWorker
   sealPolicy(): SealPolicy
   readonly segmentPolicy: SegmentPolicy
   /** `view@version` → why it cannot answer: a base of it is damaged, and the events are gone. */

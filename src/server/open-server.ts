@@ -15,6 +15,7 @@ import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engin
 import { startLiveEngine } from '../engine/live-engine.ts'
 import { createPastEngine } from '../engine/past-engine.ts'
 import { type JobOptions, runJob } from '../engine/run-job.ts'
+import { type JobSettings, startWorker } from '../engine/started-worker.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import { RefoldError } from '../model/errors.ts'
 import { type SegmentPolicy, segmentPolicy } from '../run/kappa.ts'
@@ -201,6 +202,7 @@ class Server implements RunningServer {
       followers: new Set(),
       lostBases: new Map(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
+      startFoldWorker: () => startWorker(this.#jobSettings('fold')),
       sealPolicy: () => this.#project.seal,
       segmentPolicy: { ...segmentPolicy, ...options.segments },
       crash: options.crash ?? (() => {}),
@@ -434,13 +436,17 @@ class Server implements RunningServer {
     const stop = this.#stopWork.signal
     refuseTrimmed(this.#context, job)
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-    // A replay may use every core that nobody else wants: workers stand behind all others in the scheduler's order.
-    const threads = job.kind === 'fold' ? { threads: this.#project.engine.threads } : {}
-    const settings = { ...this.#workerSettings(), ...threads, scratchDir: this.#context.folder.scratch }
+    const settings = this.#jobSettings(job.kind)
     return this.#workers.run(
       async () => (await runJob(job, settings, { ...options, signal })) as Extract<JobResult, { kind: K }>,
       signal,
     )
+  }
+
+  #jobSettings(kind: Job['kind']): JobSettings {
+    // A replay may use every core that nobody else wants: workers stand behind all others in the scheduler's order.
+    const threads = kind === 'fold' ? { threads: this.#project.engine.threads } : {}
+    return { ...this.#workerSettings(), ...threads, scratchDir: this.#context.folder.scratch }
   }
 
   #workerSettings(): Pick<EngineSettings, 'memoryBytes' | 'threads'> {

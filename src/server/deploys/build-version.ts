@@ -23,7 +23,7 @@ import { engineViewOf } from '../engine-spec.ts'
 import { publishStagedSlices } from '../publish-slices.ts'
 
 /** A history of at most this many bytes is folded by ticks; more is worth a worker. */
-const BULK_BYTES = 64 << 20
+export const BULK_BYTES = 64 << 20
 
 export interface FoldedRange extends CommitRange {
   readonly events: number
@@ -36,7 +36,7 @@ export interface BuildOptions {
   /** Waited for before each range. */
   readonly ready?: () => Promise<void>
   /** Told before each range; what it gives goes to the worker. */
-  readonly job?: (range: CommitRange, events: number) => Pick<JobOptions, 'onStart'>
+  readonly job?: (range: CommitRange, events: number) => Pick<JobOptions, 'onStart' | 'worker'>
   /** Told when a range's worker has ended; without events when it failed. */
   readonly ended?: (events: number | undefined) => void
   /** Told of each published range. */

@@ -10,6 +10,7 @@ import { rangeEventsMax } from '../../deploy/budget.ts'
 import { type ProgressSample, replayProgress, withSample } from '../../deploy/replay-progress.ts'
 import { sizeOf, streamHistory } from '../../deploy/stream-history.ts'
 import type { BuildProgress } from '../../deploy/types.ts'
+import type { StartedWorker } from '../../engine/started-worker.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError, toErrorBody } from '../../model/errors.ts'
 import { unreachable } from '../../std/assert.ts'
@@ -37,15 +38,21 @@ export class DeployRun {
   readonly #control: ReplayControl
   /** By view. */
   readonly #samples = new Map<string, readonly ProgressSample[]>()
+  readonly #worker: StartedWorker | undefined
   #building: string | undefined
   #isMoving = false
 
-  constructor(parts: DeployParts, deploy: Deploy) {
+  /** `worker`, where it was started ahead, is for the first range; it ends with the run at the latest. */
+  constructor(parts: DeployParts, deploy: Deploy, worker: StartedWorker | undefined) {
     this.id = deploy.id
     this.#parts = parts
     this.#context = parts.context
     this.#control = new ReplayControl(parts.context, deploy.request.options.budget, false)
-    this.done = this.#go().finally(() => this.#control.close())
+    this.#worker = worker
+    this.done = this.#go().finally(async () => {
+      this.#control.close()
+      await worker?.end()
+    })
   }
 
   progress(): ReadonlyMap<string, BuildProgress> {
@@ -172,7 +179,10 @@ export class DeployRun {
         signal: this.#stop.signal,
         eventsMax: rangeEventsMax(deploy.request.options.budget),
         ready: () => this.#control.ready(this.#stop.signal),
-        job: (_range, events) => this.#control.jobOptions(events),
+        job: (_range, events) => ({
+          ...this.#control.jobOptions(events),
+          ...(this.#worker === undefined ? {} : { worker: this.#worker }),
+        }),
         ended: (events) => {
           ranMs = this.#control.ended(events)
         },

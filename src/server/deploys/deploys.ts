@@ -36,8 +36,9 @@ import {
   toDeploy,
 } from './deploy-record.ts'
 import { DeployRun } from './deploy-run.ts'
-import { planOf } from './plan-deploy.ts'
+import { planDeploy, planOf } from './plan-deploy.ts'
 import { begunAt, startCut } from './start-point.ts'
+import { createWorkerAhead, type WorkerAhead } from './worker-ahead.ts'
 
 export interface RollbackRequest {
   /** Left out: all views of the deploy. */
@@ -57,12 +58,14 @@ const waiting: readonly DeployState[] = ['refused', 'paused']
 
 export class Deploys {
   readonly #parts: DeployParts
+  readonly #ahead: WorkerAhead
   #run: DeployRun | undefined
   /** Between the check that none is open and the row that says so. */
   #adding = false
 
   constructor(parts: DeployParts) {
     this.#parts = parts
+    this.#ahead = createWorkerAhead(parts.context)
   }
 
   /** Goes on with the deploy that was open when the server ended. */
@@ -98,11 +101,19 @@ export class Deploys {
     }
   }
 
+  /** What deploying the project would change. Throws ProjectMistakes. */
+  async plan(project: ProjectDef): Promise<DeployPlan> {
+    const plan = await planDeploy(this.#parts.context, project)
+    if (plan.views.some(({ to }) => to !== undefined)) this.#ahead.start()
+    return plan
+  }
+
   /** Plans the project and begins to carry it out. Throws ProjectMistakes, DEPLOY_OPEN, DEPLOY_START. */
   async deploy(project: ProjectDef, options: DeployOptions, author: DeployAuthor): Promise<DeployInfo> {
     this.#refuseSecond()
     if (options.shadow) this.#refuseManyShadows()
     this.#adding = true
+    this.#ahead.start()
     try {
       const { context } = this.#parts
       const wanted = await checkedViews(project, context.catalog)
@@ -249,6 +260,7 @@ export class Deploys {
     const run = this.#run
     run?.stop()
     await run?.done
+    await this.#ahead.end()
   }
 
   /** Resolves when the deploy goes no further by itself. */
@@ -356,7 +368,7 @@ export class Deploys {
   }
 
   #start(deploy: Deploy): void {
-    const run = new DeployRun(this.#parts, deploy)
+    const run = new DeployRun(this.#parts, deploy, this.#ahead.take())
     this.#run = run
     run.done.then(
       () => this.#ended(run),

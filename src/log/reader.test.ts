@@ -52,6 +52,24 @@ test('a cursor hands out every commit once, whatever manifests it sees', async (
   }
 })
 
+test('ends of segments are found without reading a file', async () => {
+  const { manifests } = await twenty()
+  const manifest = manifests.at(-1)!
+  const reader = createLogReader((await twenty()).files)
+  const segments = manifest.segments.map((segment) => ({ ...segment, path: `/gone/${segment.number}` }))
+  const ends = [...segments.map(({ base }) => base), manifest.durable]
+  for (const from of ends) {
+    for (const to of ends.filter((end) => end > from)) {
+      const ranges = await reader.byteRanges({ ...manifest, segments }, { from, to })
+      const whole = segments.filter(({ base, last }) => base >= from && last <= to)
+      assert.deepEqual(
+        ranges.map(({ start, end }) => [start, end]),
+        whole.map(({ start, bytes }) => [start, bytes]),
+      )
+    }
+  }
+})
+
 test('byte ranges hold exactly the commits asked for', async () => {
   const { log, files, manifests } = await twenty()
   const manifest = manifests.at(-1)!

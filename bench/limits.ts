@@ -21,9 +21,9 @@ export const limits: Readonly<Record<string, string>> = {
     'Reading the dedupe window back and folding the tail again come one after the other before the first answer.',
   'bulk-fold-ratio': 'The fold also sorts its partial rows and writes them as a synced Parquet file.',
   'replay-rate':
-    'A fold takes about a fifth more than the plain query for the positions that it records and for the slice that it sorts and syncs; the last segment is still text in the hot log and read at a quarter of the rate; and a build stands behind live work in the scheduler’s order, which the plain query does not.',
+    'A fold takes about a seventh more than the plain query for the positions that it records and for the slice that it sorts and syncs; what is still text in the hot log is read at a quarter of the rate; and a build stands behind live work in the scheduler’s order, which the plain query does not.',
   'replay-distinct':
-    'The groups and the distinct values are folded one after the other, each over all events, and the distinct values are kept as rows that later ones can be merged with.',
+    'Groups and distinct values are folded in one pass, but with the positions of the events, and the distinct values are kept as rows that later ones can be merged with; what is still text in the hot log is read at a quarter of the rate.',
   'hot-catch-up':
     'The time includes starting the engine’s process and opening DuckDB, a fifth of a second; reading JSON text is the rest.',
 }

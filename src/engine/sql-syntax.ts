@@ -37,6 +37,7 @@ export async function openSqlSyntax(): Promise<DuckDbSyntax> {
     parse: (sql) => queued(() => parse(connection, sql)),
     print: (statement) => queued(() => print(connection, statement)),
     describe: (sql, relations) => queued(() => describe(connection, sql, relations)),
+    rows: (sql) => queued(() => textRows(connection, sql)),
     functions() {
       known ??= queued(() => functions(connection))
       return known
@@ -157,6 +158,14 @@ async function describe(
   } finally {
     for (const name of names) await connection.run(`DROP TABLE IF EXISTS temp.${quoteIdentifier(name)}`)
   }
+}
+
+async function textRows(
+  connection: DuckDBConnection,
+  sql: string,
+): Promise<readonly (readonly (string | null)[])[]> {
+  const reader = await connection.runAndReadAll(`SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (${sql})`)
+  return reader.getRows() as unknown as readonly (readonly (string | null)[])[]
 }
 
 async function functions(connection: DuckDBConnection): Promise<readonly SqlFunction[]> {

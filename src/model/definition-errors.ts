@@ -138,6 +138,24 @@ export const definitionErrors = {
     'A view uses a form of SQL that has no exact incremental result.',
     'Write the view without it.',
   ),
+  VIEW_LAYERS: row(
+    400,
+    false,
+    'The two definitions of a view do not fit each other, or its key.',
+    'Give both the same columns with the same types, and group the speed SQL by the key.',
+  ),
+  VIEW_MERGE: row(
+    400,
+    false,
+    'A merge rule of a view with two definitions does not fit its column, or is not associative.',
+    'Use a rule that fits: add, replace, min, max, or an associative expression over batch.COLUMN and speed.COLUMN.',
+  ),
+  VIEW_FILE: row(
+    400,
+    false,
+    'A reference file of a batch definition cannot be read.',
+    "Name one file below the project's folder, e.g. read_csv('ref/countries.csv').",
+  ),
   VIEW_EXPECT: row(
     400,
     false,

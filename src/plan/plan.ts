@@ -33,7 +33,51 @@ export interface ViewPlan {
   readonly inexact: readonly { readonly column: string; readonly why: string }[]
   /** Left out where it cannot be said, and by plans of earlier releases. */
   readonly events?: EventsPlan
+  /** The second definition: stages and finish are then of the speed layer alone. */
+  readonly batch?: BatchPlan
 }
+
+/** The batch layer of a view with two definitions: one SELECT over all of history, its rows stored by key. */
+export interface BatchPlan {
+  /** As the user wrote it. */
+  readonly sql: string
+  /** Checked, parsed and printed; it names streams and files by their `bindName`s. */
+  readonly boundSql: string
+  readonly streams: readonly BatchStream[]
+  readonly files: readonly BatchFile[]
+  /** Output column → key of the stage that it is, in the order of the stage's keys. */
+  readonly key: readonly { readonly column: string; readonly key: string }[]
+  /** One for every column that is no key, in the order of the columns. */
+  readonly merge: readonly MergeRule[]
+  /** Columns that are exact in the batch layer alone. */
+  readonly approximate: readonly string[]
+}
+
+export interface BatchStream {
+  readonly bindName: string
+  readonly stream: string
+  /** Top-level schema fields that the SQL may read, in the schema's order. */
+  readonly fields: readonly string[]
+  /** Whether it may read the columns that say where an event stands and when it came in. */
+  readonly system: boolean
+}
+
+export interface BatchFile {
+  readonly bindName: string
+  /** Relative to the project's folder. */
+  readonly path: string
+  /** SHA-256 of its bytes, by which the copy of this version is found. */
+  readonly hash: string
+  readonly reader: 'read_csv' | 'read_parquet' | 'read_json'
+  readonly options: readonly string[]
+  readonly columns: readonly Column[]
+}
+
+export type MergeRule = { readonly column: string } & (
+  | { readonly kind: 'add' | 'replace' | 'min' | 'max' }
+  /** Over `batch.COLUMN` and `speed.COLUMN`. */
+  | { readonly kind: 'sql'; readonly sql: string }
+)
 
 /** Which events made a row: the fold's source with the positions of its events. Nothing of it decides the rows. */
 export interface EventsPlan {
@@ -71,6 +115,8 @@ export interface StageSource {
   readonly fields: readonly string[]
   /** The fold also reads each event's position, as `$commit` and `$index`. */
   readonly positions?: true
+  /** After the cut of the last batch it leaves late events out; the next batch takes them. */
+  readonly late?: 'hold'
 }
 
 /** Fold gives columns `k0…`, `a0…`; all names are unique within the stage. */

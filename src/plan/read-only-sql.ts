@@ -35,6 +35,8 @@ export type ReadOnlyResult =
 
 export interface ReadOnlyRequest {
   readonly sql: string
+  /** The SQL's tree, where somebody has parsed it already and put relations of their own into it. */
+  readonly statement?: SqlNode
   readonly syntax: SqlSyntax
   readonly relations: ExposedRelations
   /** Where the SQL's first character stands, for SQL in a file. */
@@ -43,7 +45,7 @@ export interface ReadOnlyRequest {
 
 export async function checkReadOnlySql(request: ReadOnlyRequest): Promise<ReadOnlyResult> {
   const mistakes = new Mistakes(request.sql, request.place ?? { line: 1, column: 1 })
-  const statement = await parseOne(request, mistakes)
+  const statement = request.statement ?? (await parseOne(request, mistakes))
   if (statement === undefined) return { ok: false, mistakes: mistakes.errors }
   const jail = new Jail(request.relations, new FunctionNames(await request.syntax.functions()), mistakes)
   const checked = jail.visit(statement, new Set())

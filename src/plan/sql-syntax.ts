@@ -26,6 +26,8 @@ export interface SqlSyntax {
   print(statement: SqlNode): Promise<string>
   /** Column names and types of a SELECT; relations are given as empty tables. Throws DuckDB's message. */
   describe(sql: string, relations: Readonly<Record<string, readonly Column[]>>): Promise<readonly Column[]>
+  /** The rows of a SELECT over constants, as text; NULL stays null. Throws DuckDB's message. */
+  rows(sql: string): Promise<readonly (readonly (string | null)[])[]>
   /** All functions that the engine knows. */
   functions(): Promise<readonly SqlFunction[]>
 }

@@ -18,6 +18,7 @@ import { explainCommand } from './explain.ts'
 import { ingestCommand } from './ingest.ts'
 import { initCommand } from './init.ts'
 import { lakeCommand } from './lake.ts'
+import { pauseCommand, resumeCommand } from './pause.ts'
 import { planCommand } from './plan.ts'
 import { queryCommand } from './query.ts'
 import { restoreCommand } from './restore.ts'
@@ -64,6 +65,8 @@ export function buildProgram(cli: Cli): Command {
     deployCommand(cli),
     deploysCommand(cli),
     rollbackCommand(cli),
+    pauseCommand(cli),
+    resumeCommand(cli),
     compareCommand(cli),
     whyCommand(cli),
     checksCommand(cli),

@@ -66,6 +66,7 @@ interface ViewStatus {
   readonly name: string
   readonly version: string
   readonly serving: boolean
+  readonly run?: { readonly kind: string }
   readonly state: string
   readonly cut: number
   readonly lagMs: number
@@ -76,6 +77,8 @@ interface ViewStatus {
   readonly reason?: string
   readonly build?: { readonly done: number; readonly to: number }
   readonly stalled?: { readonly message: string }
+  /** Why it is not folded. */
+  readonly paused?: string
 }
 
 export function formatStatus(status: ServerStatus, url: string, options: TableOptions): string {
@@ -125,6 +128,7 @@ function streamRow(stream: StreamStatus): TableRow {
 const viewColumns = [
   { name: 'view', type: 'VARCHAR' },
   { name: 'version', type: 'VARCHAR' },
+  { name: 'runs as', type: 'VARCHAR' },
   { name: 'state', type: 'VARCHAR' },
   { name: 'cut', type: 'BIGINT' },
   { name: 'lag', type: 'BIGINT' },
@@ -138,6 +142,7 @@ function viewRow(view: ViewStatus): TableRow {
   return {
     view: view.name,
     version: shortVersion(view.version),
+    'runs as': view.run?.kind ?? 'kappa',
     state: view.build === undefined ? view.state : `building ${builtPercent(view.build)}%`,
     cut: view.state === 'failed' ? '–' : view.cut,
     lag:
@@ -183,6 +188,7 @@ function deployLines({ deploy, differs }: ServerStatus): readonly string[] {
 }
 
 function viewProblems(view: ViewStatus): readonly string[] {
+  if (view.paused !== undefined) return [`view "${view.name}" is paused: ${view.paused}`]
   if (view.stalled !== undefined) return [`view "${view.name}" stands still: ${view.stalled.message}`]
   return view.reason === undefined ? [] : [`view "${view.name}" could not be folded: ${view.reason}`]
 }

@@ -38,6 +38,8 @@ export interface SliceInfo extends CommitRange {
    */
   readonly events?: number
   readonly positions?: string
+  /** Of a view that holds late events back: after this cut, within the range, they are left out. */
+  readonly lateAfter?: CommitSeq
 }
 
 /** The position of one event, for skipping it. */
@@ -55,6 +57,8 @@ export interface EngineView {
   readonly sealed: CommitSeq
   /** The cut T of the last published batch: slices up to it are the batch layer's. */
   readonly batch?: CommitSeq
+  /** Where the plan holds late events back: those up to this cut are taken all the same, as those up to T are. */
+  readonly lateCut?: CommitSeq
   readonly onError: 'stall' | 'skip'
   readonly skipped: readonly EventPosition[]
   /** Why it is not folded: it answers from its slices, at the cut that they reach. */
@@ -184,6 +188,8 @@ export interface Delta {
   readonly count: number
   /** Batch whose repair of what was served the rows at `to` include. */
   readonly repaired?: number
+  /** There is more to tell, although no event came after `to`. */
+  readonly more?: true
   /** These rows changed because a batch found them wrong, and not by an event. */
   readonly cause?: { readonly kind: 'batch'; readonly batch: number }
 }

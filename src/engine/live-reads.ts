@@ -145,6 +145,7 @@ export class LiveReads {
           return this.#state.tables.pinned([before, target], async () => ({
             ...(await viewDelta(connection, before, target, statementTimeoutMs)),
             ...(repaired === undefined ? {} : { repaired }),
+            ...(target === view.repair?.before ? { more: true as const } : {}),
             ...this.#state.stamp([target]),
           }))
         }),

@@ -15,7 +15,23 @@ import type { CoreCompare } from './core-compare.ts'
 import type { CoreDead } from './core-dead.ts'
 import type { CoreDeploys } from './core-deploys.ts'
 import type { CoreLake } from './core-lake.ts'
+import type { CorePauses } from './core-pauses.ts'
 import type { CoreVerify } from './core-verify.ts'
+
+/** What an answer says of a view's batch layer, and of the speed layer beside it. */
+export interface BatchMeta {
+  /** T: the batch layer has every event up to this cut. */
+  readonly cut: CommitSeq
+  /** When the batch was published, ISO 8601. */
+  readonly at: string
+  readonly ageMs: number
+  /** Age of the oldest event that only the speed layer has; 0 when it has none. */
+  readonly spanMs: number
+  /** Columns that are approximate as long as the speed layer has events. */
+  readonly approximate?: readonly string[]
+  /** Why the answer has nothing of the speed layer: it shows the view as it was at `cut`. */
+  readonly stale?: string
+}
 
 /** What every answer carries beside its rows. */
 export interface AnswerMeta {
@@ -28,6 +44,8 @@ export interface AnswerMeta {
   /** Age of the oldest acknowledged event that the answer does not include; 0 when it includes all. */
   readonly lagMs: number
   readonly stalled: ReadStamp['stalled']
+  /** By view, where it has a batch layer. */
+  readonly batches?: Readonly<Record<string, BatchMeta>>
   /** Streams that the SQL may have read and whose older events were trimmed; left out where there is none. */
   readonly trimmed?: Readonly<Record<string, TrimNote>>
 }
@@ -74,7 +92,7 @@ export interface ViewInfo {
   readonly version: VersionId
   readonly sql: string
   readonly columns: readonly Column[]
-  readonly state: 'building' | 'live' | 'stalled'
+  readonly state: 'building' | 'live' | 'stalled' | 'paused'
   readonly cut: CommitSeq
 }
 
@@ -96,10 +114,15 @@ export interface EventsRequest {
 }
 
 /** A step of a view's changes. */
-export type ViewDelta = Delta & {
+export type ViewDelta = Omit<Delta, 'cause' | 'repaired' | 'more'> & {
   readonly version: VersionId
-  /** Why rows changed that no event touched: another version answers from here on; `to` is null for a view that went. */
-  readonly cause?: { readonly kind: 'version'; readonly from: VersionId; readonly to: VersionId | null }
+  /**
+   * Why rows changed that no event touched: another version answers from here on (`to` is null for a view that went),
+   * or a batch found them wrong.
+   */
+  readonly cause?:
+    | { readonly kind: 'version'; readonly from: VersionId; readonly to: VersionId | null }
+    | { readonly kind: 'batch'; readonly batch: number }
 }
 
 export interface Core {
@@ -133,6 +156,7 @@ export interface Core {
   readonly dead: CoreDead
   readonly deploys: CoreDeploys
   readonly verify: CoreVerify
+  readonly pauses: CorePauses
   /** Everything about the state, for `refold status`, as JSON. */
   status(): Promise<JsonValue>
   /** Resolves when a real query was answered; throws the reason otherwise. */

@@ -23,6 +23,7 @@ import { compareRoutes } from './routes-compare.ts'
 import { deadRoutes } from './routes-dead.ts'
 import { deployRoutes } from './routes-deploys.ts'
 import { lakeRoutes } from './routes-lake.ts'
+import { pauseRoutes } from './routes-pauses.ts'
 import { planRoutes } from './routes-plan.ts'
 import { sqlRoutes } from './routes-sql.ts'
 import { streamRoutes } from './routes-streams.ts'
@@ -59,6 +60,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...lakeRoutes(context),
     ...checkRoutes(context),
     ...verifyRoutes(context),
+    ...pauseRoutes(context),
     ...deadRoutes(context),
     ...systemRoutes(context, meters),
   ]

@@ -6,13 +6,21 @@
 
 import { trimmedIn } from '../catalog/trims.ts'
 import { readVersion, type Serving } from '../catalog/versions.ts'
-import type { ReadStamp, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
+import type { ReadStamp, Rows, SqlRead, ViewProgress, ViewRead } from '../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { utcText } from '../model/utc-text.ts'
 import type { AnswerMeta, Moment, ReadOptions } from '../serve/core.ts'
 import { nearestName } from '../std/nearest-name.ts'
+import { BatchStamps } from './batch-stamps.ts'
 import type { ServerContext } from './context.ts'
+import {
+  readStaleSql,
+  readStaleView,
+  refusedViews,
+  staleWhileFailing,
+  viewsNamed,
+} from './degraded-answers.ts'
 import { refuseLostBase } from './lake/lost-bases.ts'
 import {
   type PastAnswer,
@@ -22,6 +30,7 @@ import {
   readPastView,
   versionNamed,
 } from './past/past-reads.ts'
+import { refusePaused } from './pauses.ts'
 import { systemTablesFor } from './system-tables.ts'
 
 /** How long the engine is given to hear of a cutover. */
@@ -30,6 +39,7 @@ const OVERTAKEN_PAUSE_MS = 2
 export class Answers {
   readonly #context: ServerContext
   readonly #timeoutMs: number
+  readonly #batches: BatchStamps
   /** Streams that a version reads; a version never changes. */
   readonly #streamsOf = new Map<string, readonly string[]>()
 
@@ -40,6 +50,7 @@ export class Answers {
     this.#context = context
     this.#shown = context.log.state().cut.commit
     this.#timeoutMs = statementTimeoutMs
+    this.#batches = new BatchStamps(context)
   }
 
   async readView(request: Omit<ViewRead, 'timeoutMs'>, options: ReadOptions): Promise<Rows & AnswerMeta> {
@@ -51,7 +62,12 @@ export class Answers {
     if (moment !== undefined) return await this.#pastView(named, moment, options)
     refuseLostBase(this.#context, { view, version })
     if (version === undefined) this.#checkView(view)
-    else if (this.#context.supervisor.viewProgress(view, version) === undefined) {
+    refusePaused(this.#context, view, version ?? this.#context.serving()[view] ?? '')
+    const stale = version === undefined ? staleWhileFailing(this.#context, [view]) : undefined
+    if (stale !== undefined && options.after === undefined) {
+      return this.#stamped(await readStaleView(this.#context, named, stale, options), false)
+    }
+    if (version !== undefined && this.#context.supervisor.viewProgress(view, version) === undefined) {
       const cut = this.#context.log.state().cut.commit
       if ((options.after ?? 0) > cut) throw notReached('the log', options.after ?? 0, cut)
       return await this.#pastView(named, { kind: 'cut', cut }, options)
@@ -80,13 +96,18 @@ export class Answers {
       )
     }
     refuseLostBase(this.#context, request)
+    const stale = staleWhileFailing(this.#context, viewsNamed(this.#context, request.sql))
+    if (stale !== undefined && options.after === undefined) {
+      return this.#stamped(await readStaleSql(this.#context, request, stale, options), false)
+    }
     const system = await systemTablesFor(this.#context, request.sql)
+    const refused = refusedViews(this.#context)
     const answer = await this.#notBehind(
       options,
       (cut, deadline) => this.#reachAll(cut, deadline, signal),
       (deadline) =>
         this.#context.supervisor.use(
-          (engine) => engine.sql({ ...request, system, timeoutMs: this.#left(deadline) }, signal),
+          (engine) => engine.sql({ ...request, system, refused, timeoutMs: this.#left(deadline) }, signal),
           deadline,
           signal,
         ),
@@ -132,7 +153,7 @@ export class Answers {
         await new Promise<void>((resolve) => void clock.after(OVERTAKEN_PAUSE_MS, resolve))
         continue
       }
-      const isStalled = options.after === undefined && Object.keys(rows.stalled).length > 0
+      const isStalled = options.after === undefined && rows.stalledAt !== undefined
       // Behind although it was reached: the engine ended between the two, and another one answered.
       if (rows.cut < wanted && !isStalled && clock.monotonicMs() < deadline) continue
       if (rows.cut < wanted && !isStalled) throw notReached('the engine', wanted, rows.cut)
@@ -198,13 +219,13 @@ export class Answers {
     const { supervisor } = this.#context
     const progress = () => supervisor.viewProgress(view, version ?? this.#context.serving()[view] ?? '')
     const there = await supervisor.until(
-      () => (progress()?.cut ?? -1) >= cut || isStalled(progress()),
+      () => (progress()?.cut ?? -1) >= cut || standsStill(progress()),
       deadline,
       signal,
     )
     const found = progress()
     if (there && ((found?.cut ?? -1) >= cut || !named)) return
-    throw notReached(`view "${view}"`, cut, found?.cut, found?.stalled?.message)
+    throw notReached(`view "${view}"`, cut, found?.cut, found?.stalled?.message ?? found?.paused)
   }
 
   async #reachAll(cut: CommitSeq, deadline: number, signal?: AbortSignal): Promise<void> {
@@ -219,7 +240,9 @@ export class Answers {
     const at = utcText(reports.stamp(answer, pinned))
     const lagMs = history.lagMs(cut, clock.nowMs())
     const watermarks = this.#watermarks(cut, versions)
-    return { columns, json, count, truncated, cut, at, versions, stalled, watermarks, lagMs }
+    const batches = this.#batches.of(answer)
+    const meta = { cut, at, versions, stalled, watermarks, lagMs }
+    return { columns, json, count, truncated, ...meta, ...(batches === undefined ? {} : { batches }) }
   }
 
   /** Nothing up to the cut that was asked for is missing, so there is no lag. */
@@ -257,12 +280,12 @@ export class Answers {
   }
 }
 
-function isStalled(progress: { readonly stalled?: unknown } | undefined): boolean {
-  return progress?.stalled !== undefined
+function standsStill(progress: Pick<ViewProgress, 'stalled' | 'paused'> | undefined): boolean {
+  return progress?.stalled !== undefined || progress?.paused !== undefined
 }
 
 function notReached(what: string, wanted: CommitSeq, at: CommitSeq | undefined, stall?: string): RefoldError {
   const where = at === undefined ? 'has no cut yet' : `stands at cut ${at}`
-  const why = stall === undefined ? '' : `; it is stalled: ${stall}`
+  const why = stall === undefined ? '' : `; it stands still: ${stall}`
   return new RefoldError('CUT_NOT_REACHED', `${what} ${where}, not at cut ${wanted}${why}`)
 }

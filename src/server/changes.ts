@@ -7,6 +7,7 @@
  * cutovers and rollbacks. What the live engine no longer keeps is made from states of the past instead.
  */
 
+import { pausedVersion } from '../catalog/paused.ts'
 import { versionsAtCut } from '../catalog/pointer-history.ts'
 import { serving } from '../catalog/versions.ts'
 import { deltaOf, deltaStatements } from '../deploy/state-delta.ts'
@@ -15,6 +16,13 @@ import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { ViewDelta } from '../serve/core.ts'
 import type { ServerContext } from './context.ts'
+import { pausedError } from './pauses.ts'
+
+/** What is not folded does not change, and its readers may be ahead of what answers. */
+function refusePaused({ catalog }: ServerContext, view: string): void {
+  const paused = pausedVersion(catalog, view, serving(catalog)[view] ?? '')
+  if (paused !== undefined) throw pausedError(view, paused.reason)
+}
 
 export interface ChangesOptions {
   readonly from?: CommitSeq
@@ -30,6 +38,8 @@ interface Follower {
   given: CommitSeq
   /** Of the rows that the reader holds; undefined before the first delta. */
   version: VersionId | undefined
+  /** The batch whose repair of that version its rows include, as the engine said. */
+  repaired: number | undefined
 }
 
 const READ_MS = 60_000
@@ -43,9 +53,10 @@ export async function* viewChanges(
   if (serving(catalog)[view] === undefined) {
     throw new RefoldError('VIEW_UNKNOWN', `there is no live view "${view}"`)
   }
+  refusePaused(context, view)
   const cut = options.from ?? 0
   const version = cut === 0 ? undefined : heldVersion(context, view, cut, options.version)
-  const follower: Follower = { cut, given: cut, version }
+  const follower: Follower = { cut, given: cut, version, repaired: undefined }
   context.followers.add(follower)
   try {
     yield* deltas(context, view, follower, options)
@@ -70,21 +81,28 @@ async function* deltas(
     if (follower.version !== undefined && follower.version !== current) {
       yield* changeOfVersion(context, view, follower, current, signal)
       follower.version = current
+      follower.repaired = undefined
       first = false
     }
     if (current === undefined) throw new RefoldError('VIEW_UNKNOWN', `view "${view}" was removed`)
+    const key = `${view}@${current}`
+    const repair = context.repairs.get(key)
     const delta = await nextDelta(context, view, follower, current, signal)
     if (delta === undefined) continue
-    const { columns, json, count, to } = delta
+    const { columns, json, count, to, cause } = delta
     if (first || count > 0) {
-      yield { from: follower.given, to, columns, json, count, version: current }
+      const why = cause === undefined ? {} : { cause }
+      yield { from: follower.given, to, columns, json, count, version: current, ...why }
       follower.given = to
     }
     first = false
     follower.version = current
     follower.cut = to
+    follower.repaired = delta.repaired ?? follower.repaired
+    if (delta.more === true) continue
     if (!follow) return
     const beyond = () =>
+      context.repairs.get(key) !== repair ||
       serving(context.catalog)[view] !== current ||
       (supervisor.viewProgress(view, current)?.cut ?? 0) > follower.cut
     await supervisor.until(() => beyond() || context.closing(), undefined, signal)
@@ -106,7 +124,7 @@ async function nextDelta(
   try {
     if (!hasFirstRow)
       return await supervisor.use(
-        (engine) => engine.delta(view, follower.cut, undefined, version),
+        (engine) => engine.delta(view, follower.cut, undefined, version, follower.repaired),
         deadline,
         signal,
       )

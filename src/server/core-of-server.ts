@@ -1,5 +1,6 @@
 /** The running system as HTTP sees it: each method of the core, led to the part that answers it. No state. */
 
+import { pausedVersions } from '../catalog/paused.ts'
 import { versions as allVersions, serving, type VersionState } from '../catalog/versions.ts'
 import { receivedProject } from '../define/received-project.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -46,6 +47,7 @@ export function createCore(parts: CoreParts): Core {
     lake: createLakeCore(context, parts.trimming),
     checks: parts.checks,
     verify: parts.verify,
+    pauses: parts.pauses,
     dead: createDeadCore({ context, append, limits: () => parts.project().limits }),
     compare: createCompareCore(parts),
     deploys: createDeploysCore(parts),
@@ -77,7 +79,10 @@ export function viewInfos(context: ServerContext): readonly ViewInfo[] {
       const progress = context.supervisor.viewProgress(view, version)
       const live = pointers[view] === version
       const stalled = progress?.stalled !== undefined || stored === 'failed'
-      const state = stalled ? 'stalled' : live ? 'live' : 'building'
+      const paused = pausedVersions(context.catalog).some(
+        (one) => one.view === view && one.version === version,
+      )
+      const state = paused ? 'paused' : stalled ? 'stalled' : live ? 'live' : 'building'
       return { name: view, version, sql, columns: plan.columns, state, cut: progress?.cut ?? sealed }
     })
 }

@@ -7,6 +7,7 @@ import type { ServerContext } from './context.ts'
 import type { Deploys } from './deploys/deploys.ts'
 import type { EngineMeters } from './engine-meters.ts'
 import type { LakeTrimming } from './lake/trimming.ts'
+import type { Pauses } from './pauses.ts'
 import type { Sealing } from './sealing.ts'
 import type { Verify } from './verify/verify.ts'
 import type { ViewVersions } from './view-versions.ts'
@@ -22,5 +23,6 @@ export interface CoreParts {
   readonly trimming: LakeTrimming
   readonly checks: Checks
   readonly verify: Verify
+  readonly pauses: Pauses
   readonly meters: EngineMeters
 }

@@ -1,6 +1,7 @@
 /**
  * Keeps a live engine running: starts it from the catalog, starts another when it ends, and hands it to callers. State:
- * the running engine and its epoch, the last progress it reported, and the callers that wait.
+ * the running engine and its epoch, the last progress it reported, the callers that wait, and up to which cut a
+ * careful engine has to come before it is handed to them.
  *
  * Why a restart is safe: the engine is crash-only and publishes nothing. What it staged belongs to its epoch, and a
  * publication checks the epoch, so files of an engine that is gone are dropped. A start takes its spec and loads it
@@ -8,6 +9,7 @@
  */
 
 import type { EngineProgress, EngineSpec, LiveEngine, SliceInfo, ViewProgress } from '../engine/engine.ts'
+import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Clock } from '../std/clock.ts'
 import type { Logger } from '../std/logger.ts'
@@ -25,6 +27,10 @@ export interface SupervisorOptions {
   readonly onProgress: (progress: EngineProgress, epoch: number) => void
   /** The engine answers from here on. */
   readonly onStarted: (engine: LiveEngine) => void
+  /** An engine ended that nobody had stopped; called before the next one is started. */
+  readonly onDied?: (reason: string, careful: boolean) => void
+  /** An engine has lived for long enough. */
+  readonly onHealthy?: () => void
 }
 
 export interface RunningEngine {
@@ -37,6 +43,10 @@ const BACKOFF_FIRST_MS = 50
 const BACKOFF_LAST_MS = 5_000
 /** An engine that ran this long was healthy: the next restart is quick again. */
 const HEALTHY_MS = 20_000
+/** So many in a row that did not live long: engines die faster than they answer. */
+const FAILING_DEATHS = 3
+/** A careful engine that has not caught up by then answers all the same. */
+const HOLD_MS = 30_000
 
 interface Waiter {
   readonly settled: () => boolean
@@ -50,6 +60,11 @@ export class EngineSupervisor {
   #starting: LiveEngine | undefined
   #progress: EngineProgress | undefined
   #epoch = 0
+  /** Cut that the careful engine of the moment has to reach before anybody gets it. */
+  #heldTo: CommitSeq | undefined
+  #careful = false
+  /** The engine that we are stopping ourselves. */
+  #stopping: LiveEngine | undefined
   #failures = 0
   #restarts = 0
   #lastExit: string | undefined
@@ -69,6 +84,15 @@ export class EngineSupervisor {
 
   get lastExit(): string | undefined {
     return this.#lastExit
+  }
+
+  /** Why no engine may answer soon: they die one after the other. Undefined while one answers. */
+  get failing(): string | undefined {
+    return this.#failures >= FAILING_DEATHS && this.#answering === undefined ? this.#lastExit : undefined
+  }
+
+  get #answering(): RunningEngine | undefined {
+    return this.#heldTo === undefined ? this.#running : undefined
   }
 
   /** The last report of the running engine. */
@@ -93,7 +117,7 @@ export class EngineSupervisor {
     signal?: AbortSignal,
   ): Promise<T> {
     for (;;) {
-      const running = this.#running
+      const running = this.#answering
       if (running !== undefined) {
         try {
           return await call(running.engine)
@@ -101,9 +125,10 @@ export class EngineSupervisor {
           if (!isUnavailable(error) || this.#closed) throw error
         }
       }
-      await this.#wait(() => this.#running !== undefined && this.#running !== running, deadlineMs, signal)
+      const next = () => this.#answering !== undefined && this.#answering !== running
+      await this.#wait(next, deadlineMs, signal)
       if (this.#closed) throw new RefoldError('SERVER_STOPPING', 'the server is stopping')
-      if (this.#running === undefined || this.#running === running) {
+      if (!next()) {
         throw new RefoldError('ENGINE_UNAVAILABLE', 'the engine did not answer within the time limit', {
           ...(this.#lastExit === undefined ? {} : { details: { lastExit: this.#lastExit } }),
         })
@@ -124,6 +149,7 @@ export class EngineSupervisor {
     if (running === undefined) return
     this.#failures = 0
     this.#options.logger.info('engine restarts', { reason })
+    this.#stopping = running.engine
     await running.engine.stop()
     await this.#wait(() => this.#running !== undefined && this.#running !== running)
   }
@@ -154,10 +180,16 @@ export class EngineSupervisor {
       })
       try {
         const begun = clock.monotonicMs()
-        const { badSlices } = await engine.start(this.#options.spec())
+        const spec = this.#options.spec()
+        this.#careful = spec.careful === true
+        this.#heldTo = this.#careful ? spec.sources.log.durable : undefined
+        const { badSlices } = await engine.start(spec)
         if (this.#closed || ended) return
         this.#starting = undefined
-        this.#running = { engine, epoch, startedMs: clock.monotonicMs() }
+        const startedMs = clock.monotonicMs()
+        this.#running = { engine, epoch, startedMs }
+        this.#release()
+        if (this.#heldTo !== undefined) clock.after(HOLD_MS, () => this.#release(epoch))
         logger.info('engine answers', { pid: engine.pid, epoch, ms: Math.round(clock.monotonicMs() - begun) })
         this.#options.onStarted(engine)
         if (badSlices.length > 0) this.#options.onBadSlices(badSlices)
@@ -175,12 +207,16 @@ export class EngineSupervisor {
     const { clock, logger } = this.#options
     const running = this.#running
     if (running?.engine === engine) {
-      if (clock.monotonicMs() - running.startedMs > HEALTHY_MS) this.#failures = 0
+      if (clock.monotonicMs() - running.startedMs > HEALTHY_MS) {
+        this.#failures = 0
+        this.#options.onHealthy?.()
+      }
       this.#running = undefined
     }
     if (this.#starting === engine) this.#starting = undefined
     this.#lastExit = reason
     if (this.#closed) return
+    if (this.#stopping !== engine) this.#options.onDied?.(reason, this.#careful)
     const delay =
       this.#failures === 0
         ? 0
@@ -196,7 +232,16 @@ export class EngineSupervisor {
   #report(progress: EngineProgress, epoch: number): void {
     this.#progress = progress
     this.#options.onProgress(progress, epoch)
+    this.#release()
     if (this.#waiters.size > 0) this.#wake()
+  }
+
+  /** Hands a careful engine to callers once it has caught up, or after a while. */
+  #release(overdueEpoch?: number): void {
+    if (this.#heldTo === undefined || this.#running === undefined) return
+    if ((this.#progress?.cut ?? -1) < this.#heldTo && overdueEpoch !== this.#epoch) return
+    this.#heldTo = undefined
+    this.#wake()
   }
 
   #wake(): void {

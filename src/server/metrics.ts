@@ -1,9 +1,11 @@
 /** Gauges and counters of the running server, for Prometheus. No state: all are read from the parts. */
 
 import { lakeManifest } from '../catalog/lake.ts'
+import { pausedVersions } from '../catalog/paused.ts'
 import { allSkipped } from '../catalog/skipped.ts'
 import { allSlices } from '../catalog/slices.ts'
 import { serving } from '../catalog/versions.ts'
+import type { VersionId } from '../model/cut.ts'
 import type { Metric } from '../serve/core.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
@@ -49,8 +51,12 @@ function streamMetrics({ log }: ServerContext): readonly Metric[] {
 function viewMetrics(context: ServerContext): readonly Metric[] {
   const { catalog, supervisor, history, clock } = context
   const slices = allSlices(catalog)
+  const pauses = pausedVersions(catalog)
+  const isPaused = (view: string, version: VersionId) =>
+    pauses.some((paused) => paused.view === view && paused.version === version)
   const views = Object.entries(serving(catalog)).map(([view, version]) => ({
     view,
+    version,
     progress: supervisor.viewProgress(view, version),
     slices: slices.filter((slice) => slice.view === view && slice.version === version),
   }))
@@ -81,6 +87,11 @@ function viewMetrics(context: ServerContext): readonly Metric[] {
       'refold_view_stalled',
       '1 while the view is stalled.',
       samples(({ progress }) => (progress?.stalled ? 1 : 0)),
+    ),
+    gauge(
+      'refold_view_paused',
+      '1 while the view is not folded.',
+      samples(({ view, version }) => (isPaused(view, version) ? 1 : 0)),
     ),
     gauge(
       'refold_view_slices',

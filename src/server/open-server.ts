@@ -50,6 +50,7 @@ import { Journaling } from './past/journaling.ts'
 import { openReports } from './past/open-reports.ts'
 import { PastStates } from './past/past-states.ts'
 import { servingByRevision } from './past/serving-by-revision.ts'
+import { Pauses } from './pauses.ts'
 import { Sealing } from './sealing.ts'
 import { SkipLedger } from './skip-ledger.ts'
 import { SourcePins } from './source-pins.ts'
@@ -155,6 +156,7 @@ class Server implements RunningServer {
   readonly #lake: LakeKeeping
   readonly #checks: Checks
   readonly #verify: Verify
+  readonly #pauses: Pauses
   readonly #versions: ViewVersions
   readonly #deployment: Deployment
   readonly #history: HistoryKeeper
@@ -201,6 +203,8 @@ class Server implements RunningServer {
       publications,
       followers: new Set(),
       lostBases: new Map(),
+      batchCuts: new Map(),
+      repairs: new Map(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
       startFoldWorker: () => startWorker(this.#jobSettings('fold')),
       sealPolicy: () => this.#project.seal,
@@ -211,6 +215,7 @@ class Server implements RunningServer {
       closing: () => this.#stopWork.signal.aborted,
     }
     this.#journaling = new Journaling(this.#context)
+    this.#pauses = new Pauses(this.#context)
     this.#sealing = new Sealing(this.#context)
     this.#lake = new LakeKeeping(this.#context, this.#sealing, options)
     this.#versions = new ViewVersions(this.#context)
@@ -235,6 +240,7 @@ class Server implements RunningServer {
       trimming: this.#lake.trimming,
       checks: this.#checks,
       verify: this.#verify,
+      pauses: this.#pauses,
       meters: this.#meters,
     })
   }
@@ -248,15 +254,21 @@ class Server implements RunningServer {
     return new EngineSupervisor({
       ...given,
       spec: () => {
-        const followed = [...this.#context.followers].map((follower) => follower.cut)
+        const { followers, batchCuts } = this.#context
+        const followed = [...[...followers].map(({ cut }) => cut), ...batchCuts.values()]
         const own = this.#project.streams
         const streams = [...own, ...readStreams(folder.catalog, own)]
-        return engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
+        const spec = engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
+        return this.#pauses.careful ? { ...spec, careful: true } : spec
       },
+      onDied: (reason, careful) =>
+        this.#pauses.engineDied(this.#engineSettings().scratchDir, reason, careful),
+      onHealthy: () => this.#pauses.engineLived(),
       exclusive: (task) => publications.run(task),
       onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
       onProgress: (progress) => {
         this.#meters.add(progress)
+        this.#pauses.engineReports(progress)
         this.#context.skips.take(progress)
       },
       onStarted: (engine) => {

@@ -2,6 +2,8 @@
 
 import { audit } from '../catalog/journal.ts'
 import { countDeadLetters, lakeManifest } from '../catalog/lake.ts'
+import { pausedVersions } from '../catalog/paused.ts'
+import { runs } from '../catalog/runs.ts'
 import { allSkipped } from '../catalog/skipped.ts'
 import { allSlices } from '../catalog/slices.ts'
 import { serving, versions } from '../catalog/versions.ts'
@@ -56,6 +58,8 @@ function viewStatus({ context, versions: life }: CoreParts): JsonValue {
   const pointers = serving(context.catalog)
   const slices = allSlices(context.catalog)
   const builds = life.builds()
+  const pauses = pausedVersions(context.catalog)
+  const ways = runs(context.catalog)
   return versions(context.catalog)
     .filter(({ state }) => state !== 'retired')
     .map((row) => {
@@ -63,12 +67,14 @@ function viewStatus({ context, versions: life }: CoreParts): JsonValue {
       const progress = context.supervisor.viewProgress(view, version)
       const own = slices.filter((slice) => slice.view === view && slice.version === version)
       const cut = progress?.cut ?? row.sealed
+      const paused = pauses.find((one) => one.view === view && one.version === version)
       const build = builds.find((entry) => entry.view === view && entry.version === version)
       return {
         name: view,
         version,
         serving: pointers[view] === version,
-        state: progress?.stalled === undefined ? row.state : 'stalled',
+        run: { ...(ways[view] ?? { kind: 'kappa' }) } as JsonValue,
+        state: paused !== undefined ? 'paused' : progress?.stalled === undefined ? row.state : 'stalled',
         cut,
         sealed: row.sealed,
         lagMs: context.history.lagMs(cut, context.clock.nowMs()),
@@ -79,6 +85,7 @@ function viewStatus({ context, versions: life }: CoreParts): JsonValue {
         sliceBytes: own.reduce((sum, slice) => sum + slice.bytes, 0),
         onError: row.onError,
         ...(row.reason === null ? {} : { reason: row.reason }),
+        ...(paused === undefined ? {} : { paused: paused.reason }),
         ...(build === undefined ? {} : { build: { done: build.done, to: build.to } }),
         ...(progress?.stalled === undefined
           ? {}

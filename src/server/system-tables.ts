@@ -7,6 +7,8 @@ import { checkResults } from '../catalog/checks.ts'
 import { deployRows } from '../catalog/deploys.ts'
 import { audit, cuts } from '../catalog/journal.ts'
 import { deadLetters, lakeManifest } from '../catalog/lake.ts'
+import { pausedVersions } from '../catalog/paused.ts'
+import { runs } from '../catalog/runs.ts'
 import { allSkipped } from '../catalog/skipped.ts'
 import { allPastSlices } from '../catalog/slices.ts'
 import { schemaHistory } from '../catalog/streams.ts'
@@ -66,6 +68,8 @@ const tables: Readonly<Record<string, SystemTable>> = {
       lag_ms: 'DOUBLE',
       tail_rows: 'BIGINT',
       groups: 'BIGINT',
+      run: 'VARCHAR',
+      run_options: 'JSON',
       sql: 'VARCHAR',
     },
     rows: viewRows,
@@ -294,6 +298,14 @@ const tables: Readonly<Record<string, SystemTable>> = {
         ...{ code, stack },
       })),
   },
+  paused: {
+    columns: { view: 'VARCHAR', version: 'VARCHAR', since: 'TIMESTAMP', reason: 'VARCHAR' },
+    rows: ({ catalog }) =>
+      pausedVersions(catalog).map(({ view, version, timeMs, reason }) => ({
+        ...{ view, version, reason },
+        since: timestamp(timeMs),
+      })),
+  },
   conservation: {
     columns: {
       stream: 'VARCHAR',
@@ -370,11 +382,13 @@ function deployRow({ id, state, request, plan, outcome, reason, createdMs, chang
 
 function viewRows(context: ServerContext): readonly Row[] {
   const pointers = serving(context.catalog)
+  const ways = runs(context.catalog)
   return versions(context.catalog)
     .filter((row) => row.state === 'live' || row.state === 'building')
     .map((row) => {
       const progress = context.supervisor.viewProgress(row.view, row.version)
       const cut = progress?.cut ?? row.sealed
+      const { kind: way, ...options } = ways[row.view] ?? { kind: 'kappa' as const }
       return {
         view: row.view,
         version: row.version,
@@ -389,6 +403,8 @@ function viewRows(context: ServerContext): readonly Row[] {
         lag_ms: context.history.lagMs(cut, context.clock.nowMs()),
         tail_rows: progress?.tailRows ?? 0,
         groups: progress?.groups ?? 0,
+        run: way,
+        run_options: JSON.stringify(options),
         sql: row.sql,
       }
     })

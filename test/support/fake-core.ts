@@ -6,11 +6,10 @@
 
 import { EventEmitter, once } from 'node:events'
 import type { DeployInfo } from '../../src/deploy/types.ts'
-import type { Delta } from '../../src/engine/engine.ts'
 import type { AppendRequest, AppendResult, LogEvent } from '../../src/log/types.ts'
 import { RefoldError } from '../../src/model/errors.ts'
 import type { Field, FieldType, StreamDef } from '../../src/model/schema.ts'
-import type { AnswerMeta, Core, EventsRequest, ViewInfo } from '../../src/serve/core.ts'
+import type { AnswerMeta, Core, EventsRequest, ViewDelta, ViewInfo } from '../../src/serve/core.ts'
 
 export const fakeVersion = 'a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90'
 const startMs = Date.UTC(2026, 0, 1)
@@ -73,6 +72,10 @@ export const deployInfo: DeployInfo = {
   changedMs: 2,
 }
 
+function pauseInfo(view: string, reason: string) {
+  return { view, version: fakeVersion, reason, at: '2026-01-01T00:00:00.000Z', answers: 'refuse' } as const
+}
+
 export interface FakeCore extends Core {
   readonly requests: AppendRequest[]
   readonly events_: LogEvent[]
@@ -119,6 +122,11 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
     events: noted('events', (request) => state.read(request)),
     plan: async () => ({ cut: state.cut(), streams: [], views: [], empty: true }),
     explain: async (view) => ({ view, stages: [] }),
+    pauses: {
+      list: noted('pauses.list', () => []),
+      pause: noted('pauses.pause', async (view, reason) => pauseInfo(view, reason)),
+      resume: noted('pauses.resume', async (view) => [pauseInfo(view, 'a test')]),
+    },
     verify: {
       last: noted('verify.last', () => []),
       run: noted('verify.run', async () => []),
@@ -204,11 +212,7 @@ interface State {
   cut(): number
   append(request: AppendRequest): AppendResult
   read(request: EventsRequest): AsyncGenerator<LogEvent>
-  changes(options: {
-    from?: number
-    follow: boolean
-    signal?: AbortSignal
-  }): AsyncGenerator<Delta & { version: string }>
+  changes(options: { from?: number; follow: boolean; signal?: AbortSignal }): AsyncGenerator<ViewDelta>
 }
 
 function createState(): State {
@@ -283,7 +287,7 @@ async function* readDeltas(
   arrived: EventEmitter,
   cut: () => number,
   { from, follow, signal }: { from?: number; follow: boolean; signal?: AbortSignal },
-): AsyncGenerator<Delta & { version: string }> {
+): AsyncGenerator<ViewDelta> {
   for (let last = from ?? 0, first = true; ; first = false) {
     const now = cut()
     if (now > last || (first && from === undefined)) {

@@ -9,13 +9,24 @@
 
 import { deployRows } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
+import { pausedVersion } from '../../catalog/paused.ts'
+import { runOf } from '../../catalog/runs.ts'
 import { movePointers, readVersion, serving } from '../../catalog/versions.ts'
+import { isSameData } from '../../deploy/same-data.ts'
 import type { DeployAuthor } from '../../deploy/types.ts'
 import type { ViewProgress } from '../../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { ServerContext } from '../context.ts'
-import { type Deploy, type DeployedView, stepDeploy, toDeploy } from './deploy-record.ts'
+import { moveRuns, type RunMove } from '../run-moves.ts'
+import {
+  type Deploy,
+  type DeployedView,
+  isMoved,
+  stepDeploy,
+  toDeploy,
+  viewDetails,
+} from './deploy-record.ts'
 
 type Moves = Readonly<Record<string, VersionId | null>>
 
@@ -24,7 +35,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
   const { catalog, supervisor, publications, clock } = context
   const views = deploy.outcome.views ?? []
   const { options, author } = deploy.request
-  const moves = Object.fromEntries(views.map(({ view, to }) => [view, to ?? null]))
+  const moves = Object.fromEntries(views.filter(isMoved).map(({ view, to }) => [view, to ?? null]))
   for (;;) {
     await supervisor.until(
       () => commonCut(context, moves) !== undefined || context.closing(),
@@ -44,6 +55,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
           what: `deploy ${deploy.id}`,
           ...(options.warmMs > 0 ? { warmUntilMs: now + options.warmMs } : {}),
         })
+        moveRuns(catalog, runMoves(views, 'to'))
         stepDeploy(catalog, deploy.id, { state: 'live', gained: { cutoverAt: cut, liveMs: now } })
         recordAudit(catalog, 'cutover', {
           deploy: deploy.id,
@@ -51,7 +63,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
           cut,
           comparedAt: deploy.outcome.comparedAt ?? null,
           accepted: deploy.outcome.accepted ?? null,
-          views: views.map((view) => ({ ...view })),
+          views: viewDetails(views),
         })
       })
       context.crash('deploy.moved')
@@ -82,7 +94,9 @@ export async function rollBack(
     checkRollback(context, deploy, views)
     const running = supervisor.running
     const cut = supervisor.progress?.cut ?? context.log.state().cut.commit
-    const moves: Moves = Object.fromEntries(views.map(({ view, from }) => [view, from ?? null]))
+    const moves: Moves = Object.fromEntries(
+      views.filter(isMoved).map(({ view, from }) => [view, from ?? null]),
+    )
     const names = new Set(views.map(({ view }) => view))
     const outcome = (deploy.outcome.views ?? []).map((view) =>
       names.has(view.view) ? { ...view, rolledBack: true } : view,
@@ -96,6 +110,7 @@ export async function rollBack(
         what: `rollback ${deploy.id}`,
         ...(warmMs > 0 ? { warmUntilMs: clock.nowMs() + warmMs } : {}),
       })
+      moveRuns(catalog, runMoves(views, 'from'))
       stepDeploy(catalog, deploy.id, {
         ...(whole ? { state: 'rolled_back' } : {}),
         gained: { views: outcome },
@@ -108,12 +123,21 @@ export async function rollBack(
         reason: order.reason,
         automatic: order.automatic,
         cut,
-        views: views.map((view) => ({ ...view })),
+        views: viewDetails(views),
       })
     })
     context.crash('rollback.moved')
     await running?.engine.setServing(serving(catalog)).catch(() => {})
     context.noteReport()
+  })
+}
+
+/** How views run after a deploy, or after it was taken back. */
+function runMoves(views: readonly DeployedView[], side: 'from' | 'to'): readonly RunMove[] {
+  return views.flatMap((moved): readonly RunMove[] => {
+    const { view, run, to: version } = moved
+    if (run === undefined) return []
+    return [{ view, run: run[side], ...(isMoved(moved) ? {} : { version }) }]
   })
 }
 
@@ -136,11 +160,15 @@ export function authorDetails({ who, source }: DeployAuthor): {
 function checkRollback(context: ServerContext, deploy: Deploy, views: readonly DeployedView[]): void {
   const { catalog, supervisor } = context
   const pointers = serving(catalog)
-  for (const { view, from, to } of views) {
+  for (const moved of views) {
+    const { view, from, to, run } = moved
     if (pointers[view] !== to) {
       throw impossible(`view "${view}" is no longer at the version of deploy ${deploy.id}`)
     }
-    if (from === undefined) continue
+    if (run !== undefined && !isMoved(moved) && !isSameData(runOf(catalog, view), run.to)) {
+      throw impossible(`view "${view}" no longer runs as deploy ${deploy.id} said`)
+    }
+    if (from === undefined || !isMoved(moved)) continue
     const state = readVersion(catalog, view, from)?.state
     if (state !== 'warm') {
       throw impossible(
@@ -149,8 +177,9 @@ function checkRollback(context: ServerContext, deploy: Deploy, views: readonly D
       )
     }
     const stalled = supervisor.viewProgress(view, from)?.stalled
-    if (stalled !== undefined) {
-      throw impossible(`version ${from.slice(0, 12)} of view "${view}" stands still: ${stalled.message}`)
+    const why = stalled?.message ?? pausedVersion(catalog, view, from)?.reason
+    if (why !== undefined) {
+      throw impossible(`version ${from.slice(0, 12)} of view "${view}" stands still: ${why}`)
     }
   }
 }
@@ -170,7 +199,7 @@ function commonCut({ catalog, supervisor, log }: ServerContext, moves: Moves): C
   )
   const now = Object.entries(serving(catalog)).flatMap(([view, version]) => {
     const found = find(view, version)
-    return found === undefined || found.stalled !== undefined ? [] : [found]
+    return found === undefined || found.stalled !== undefined || found.paused !== undefined ? [] : [found]
   })
   const least = Math.max(...now.map(({ cut }) => cut), 0)
   if (!next.every((entry) => entry !== undefined && entry.stalled === undefined && entry.cut >= least)) {

@@ -5,6 +5,7 @@
  */
 
 import { recordAudit } from '../../catalog/journal.ts'
+import { pausedVersion } from '../../catalog/paused.ts'
 import { failVersion, readVersion, serving, setVersionStates, tickingStates } from '../../catalog/versions.ts'
 import { rangeEventsMax } from '../../deploy/budget.ts'
 import { type ProgressSample, replayProgress, withSample } from '../../deploy/replay-progress.ts'
@@ -20,7 +21,7 @@ import { engineViewOf } from '../engine-spec.ts'
 import { foldHistory } from './build-version.ts'
 import { authorDetails, cutOver } from './cut-over.ts'
 import type { DeployParts } from './deploy-parts.ts'
-import { type Deploy, type DeployedView, deployOf, stepDeploy } from './deploy-record.ts'
+import { type Deploy, type DeployedView, deployOf, isMoved, stepDeploy } from './deploy-record.ts'
 import { proveDeploy } from './prove-deploy.ts'
 import { ReplayControl } from './replay-control.ts'
 
@@ -228,12 +229,13 @@ export class DeployRun {
     const { catalog, supervisor } = this.#context
     const { signal } = this.#stop
     const targets = this.#targets(deploy)
-    for (const { view, to } of targets) {
+    for (const { view, to } of targets.filter(isMoved)) {
       await supervisor.until(() => supervisor.running !== undefined, undefined, signal)
       const row = readVersion(catalog, view, to)
       const running = supervisor.running
       if (this.#over()) return false
       if (row === undefined || running === undefined) return true
+      this.#checkStalls(targets)
       if (supervisor.viewProgress(view, to) === undefined)
         await running.engine.addVersion(engineViewOf(catalog, row))
       this.#context.crash('deploy.added')
@@ -271,7 +273,8 @@ export class DeployRun {
     const pointers = serving(catalog)
     const old = Object.entries(pointers).flatMap(([view, version]) => {
       const progress = supervisor.viewProgress(view, version)
-      return progress === undefined || progress.stalled !== undefined ? [] : [progress.cut]
+      const goesOn = progress?.stalled === undefined && progress?.paused === undefined
+      return progress !== undefined && goesOn ? [progress.cut] : []
     })
     const least = old.length === 0 ? this.#context.log.state().cut.commit : Math.min(...old)
     return cuts.every((cut) => cut >= least) ? Math.min(...cuts, ...old, least) : undefined
@@ -281,6 +284,8 @@ export class DeployRun {
     for (const target of targets) {
       const stalled = this.#context.supervisor.viewProgress(target.view, target.to)?.stalled
       if (stalled !== undefined) return { target, message: stalled.message }
+      const paused = pausedVersion(this.#context.catalog, target.view, target.to)
+      if (paused !== undefined) return { target, message: `it is paused: ${paused.reason}` }
     }
     return undefined
   }
@@ -290,7 +295,7 @@ export class DeployRun {
     if (stalled === undefined) return
     throw new RefoldError(
       'DEPLOY_STALLED',
-      `version ${stalled.target.to.slice(0, 12)} of view "${stalled.target.view}" cannot fold an event: ${stalled.message}`,
+      `version ${stalled.target.to.slice(0, 12)} of view "${stalled.target.view}" cannot go on: ${stalled.message}`,
     )
   }
 
@@ -303,12 +308,13 @@ export class DeployRun {
       const cut = this.#reached(deploy)
       if (this.#over()) return false
       if (cut === undefined) return true
-      const proof = await proveDeploy(this.#context, deploy, cut, signal)
+      const reached = () => this.#reached(deploy) ?? 0
+      const proof = await proveDeploy(this.#context, deploy, { cut, reached, signal })
       if (this.#over()) return false
       const { accept, shadow } = deploy.request.options
       const refused = proof.red !== undefined && accept === undefined
       const accepted = proof.red !== undefined && accept !== undefined ? { accepted: accept } : {}
-      const gained = { compares: proof.compares, checks: proof.checks, comparedAt: cut, ...accepted }
+      const gained = { compares: proof.compares, checks: proof.checks, comparedAt: proof.cut, ...accepted }
       const state = shadow ? 'shadow' : refused ? 'refused' : 'comparing'
       catalog.transaction('update-deploy', () => {
         stepDeploy(catalog, this.id, {
@@ -320,7 +326,7 @@ export class DeployRun {
         recordAudit(catalog, refused ? 'gate refused' : shadow ? 'shadow' : 'gate passed', {
           deploy: this.id,
           ...authorDetails(deploy.request.author),
-          cut,
+          cut: proof.cut,
           red: proof.red ?? null,
           ...accepted,
         })

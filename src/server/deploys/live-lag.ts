@@ -9,8 +9,9 @@ export function liveLagMs(context: ServerContext): number {
   if (progress === undefined) return 0
   const pointers = context.serving()
   let least = Number.POSITIVE_INFINITY
-  for (const { view, version, cut, stalled } of progress.views) {
-    if (stalled === undefined && pointers[view] === version && cut < least) least = cut
+  for (const { view, version, cut, stalled, paused } of progress.views) {
+    const goesOn = stalled === undefined && paused === undefined
+    if (goesOn && pointers[view] === version && cut < least) least = cut
   }
   return least === Number.POSITIVE_INFINITY ? 0 : history.lagMs(least, clock.nowMs())
 }

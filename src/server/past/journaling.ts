@@ -49,7 +49,7 @@ export class Journaling {
     const stalledAt: Record<string, CommitSeq> = {}
     for (const [view, version] of Object.entries(serving())) {
       const own = progress.views.find((entry) => entry.view === view && entry.version === version)
-      if (own?.stalled !== undefined) stalledAt[view] = own.cut
+      if (own?.stalled !== undefined || own?.paused !== undefined) stalledAt[view] = own.cut
     }
     reports.note(progress.cut, stalledAt)
   }

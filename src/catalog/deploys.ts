@@ -79,10 +79,12 @@ export function newestDeploy(catalog: Catalog, states: readonly string[]): Deplo
   return row === undefined ? undefined : toDeploy(row)
 }
 
-/** The newest deploy that answers and changed views. */
-export function newestLiveDeploy(catalog: Catalog): DeployRow | undefined {
+/** The newest deploy that answers and gave some view another version. */
+export function newestMove(catalog: Catalog): DeployRow | undefined {
   const row = catalog.get(
-    `SELECT * FROM deploys WHERE state = 'live' AND json_array_length(outcome, '$.views') > 0
+    `SELECT * FROM deploys WHERE state = 'live' AND EXISTS (
+       SELECT 1 FROM json_each(outcome, '$.views') AS v
+       WHERE json_extract(v.value, '$.from') IS NOT json_extract(v.value, '$.to'))
      ORDER BY id DESC LIMIT 1`,
   )
   return row === undefined ? undefined : toDeploy(row)

@@ -1,6 +1,7 @@
 /** How each view's slices come to be: what the last deploy said. Functions over the catalog; no state here. */
 
 import type { RunDef } from '../define/types.ts'
+import type { VersionId } from '../model/cut.ts'
 import type { Catalog } from './open-catalog.ts'
 
 /** A view that no deploy said anything of runs as kappa. */
@@ -30,5 +31,12 @@ export function setRuns(catalog: Catalog, wanted: Readonly<Record<string, RunDef
         )
       }
     }
+  })
+}
+
+/** The version no longer has a batch layer: its slices stay, as slices like any others. Part of the caller's transaction. */
+export function forgetBatchCut(catalog: Catalog, view: string, version: VersionId): void {
+  catalog.transaction('set-runs', () => {
+    catalog.run('UPDATE versions SET batch_cut = 0 WHERE view = ? AND version = ?', view, version)
   })
 }

@@ -7,6 +7,7 @@
  */
 
 import type { KeptIdentity } from '../define/identity.ts'
+import type { RunDef } from '../define/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { ViewPlan } from '../plan/plan.ts'
@@ -61,6 +62,8 @@ export interface NewVersion {
   readonly identity?: KeptIdentity
   /** Events up to this cut are no part of it; left out: all are. */
   readonly start?: CommitSeq
+  /** How its slices are to come to be: no part of the version, kept in `runs`. */
+  readonly run?: RunDef
 }
 
 export type Serving = Readonly<Record<string, VersionId>>

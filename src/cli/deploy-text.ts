@@ -1,5 +1,6 @@
 /** The text of a deploy: one line of progress, and the whole of it for `refold deploys show`. No state. */
 
+import { runText } from '../deploy/plan-run.ts'
 import type { BuildProgress, DeployInfo, DeployView } from '../deploy/types.ts'
 import type { Style } from './colours.ts'
 import { duration, grouped } from './ingest-meter.ts'
@@ -82,10 +83,11 @@ function cutLine({ comparedAt, cutoverAt }: DeployInfo): readonly string[] {
 }
 
 function viewLines(info: DeployView, style: Style): readonly string[] {
-  const { view, change, from, to, state, progress, compare } = info
+  const { view, change, from, to, run, state, progress, compare } = info
   const versions = [from, to].map((id) => (id === undefined ? '–' : shortVersion(id))).join(' → ')
   const sign = { new: '+', changed: '~', removed: '-' }[change]
   const lines = [`${sign} view ${view}  ${style.dim(versions)}  ${stateText(state)}`]
+  if (run !== undefined) lines.push(`    runs as ${runText(run.to)}; before: ${runText(run.from)}`)
   if (progress !== undefined && state === 'building') lines.push(`    ${progressText(progress)}`)
   if (compare !== undefined) {
     const { equal, changed, added, removed, causes } = compare

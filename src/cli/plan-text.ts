@@ -1,6 +1,13 @@
 /** The text of `refold plan`, and of a plan wherever else it is shown. No state. */
 
-import type { BuildEstimate, DeployPlan, Reason, StreamChange, ViewChange } from '../deploy/types.ts'
+import type {
+  BuildEstimate,
+  DeployPlan,
+  Reason,
+  RunChange,
+  StreamChange,
+  ViewChange,
+} from '../deploy/types.ts'
 import type { Style } from './colours.ts'
 import { grouped } from './ingest-meter.ts'
 import { shortVersion } from './query.ts'
@@ -32,7 +39,7 @@ function streamText({ stream, change, reasons }: StreamChange, style: Style): st
 }
 
 function viewText(change: ViewChange, style: Style): string {
-  const { view, from, to, reasons, estimate, trimmed } = change
+  const { view, from, to, reasons, run, estimate, trimmed } = change
   const versions =
     from === to
       ? style.dim('the version stays')
@@ -43,7 +50,9 @@ function viewText(change: ViewChange, style: Style): string {
             .trim(),
         )
   const lines = title(change.change, `view ${view}  ${versions}`, style) + reasonLines(reasons, style)
-  const cost = estimate === undefined ? '' : estimateLines(estimate, style)
+  const isMove = from === to && run !== undefined
+  const build = estimate === undefined ? '' : estimateLines(estimate, style)
+  const cost = isMove ? moveLine(run, estimate, style) : build
   return lines + cost + (trimmed === undefined ? '' : trimmedLine(trimmed, style))
 }
 
@@ -63,6 +72,19 @@ function estimateLines(estimate: BuildEstimate, style: Style): string {
   const rates = `folds ${grouped(foldRate)} events/s (${basis}), ${grouped(inputRate)}/s arrive`
   const verdict = catchesUp ? 'it catches up' : style.red('it cannot catch up at this rate')
   return `    ${style.dim('build   ')}${build}\n    ${style.dim('rate    ')}${rates}: ${verdict}\n`
+}
+
+/** What stands behind a change of how a view runs. */
+function moveLine({ proof }: RunChange, estimate: BuildEstimate | undefined, style: Style): string {
+  if (estimate === undefined) return `    ${style.dim('cost    ')}nothing is folded\n`
+  const { events, bytes, seconds, diskBytes } = estimate
+  const disk = diskBytes === 0 ? '' : `, about ${sizeText(diskBytes)} on disk`
+  const folds =
+    `folds ${grouped(events)} events (${sizeText(bytes)}), compared with what is served; ` +
+    `${secondsText(seconds.low)} to ${secondsText(seconds.high)}, likely ${secondsText(seconds.likely)}${disk}`
+  return proof === 'batch'
+    ? `    ${style.dim('batch   ')}the first one ${folds}\n`
+    : `    ${style.dim('proof   ')}nothing is built; it ${folds}\n`
 }
 
 function trimmedLine({ cut, events }: NonNullable<ViewChange['trimmed']>, style: Style): string {

@@ -1,6 +1,7 @@
 /** Which checks a project has that the deployed one has not, or has otherwise; where they stand is no change. Pure. */
 
 import type { CheckDef } from '../define/types.ts'
+import { arranged } from './same-data.ts'
 import type { CheckChange } from './types.ts'
 
 export function checkChanges(
@@ -20,9 +21,6 @@ export function checkChanges(
 
 /** A function's text is not known here: it runs as it stands in the file. */
 function meaning({ place: _place, ...check }: CheckDef): string {
-  return JSON.stringify(check, (key, value: unknown) => {
-    if (key === 'sqlPlace') return undefined
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-    return isObject ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))) : value
-  })
+  const rule = 'sqlPlace' in check.rule ? { ...check.rule, sqlPlace: undefined } : check.rule
+  return arranged({ ...check, rule })
 }

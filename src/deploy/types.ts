@@ -3,6 +3,7 @@
  * what checks said, what a difference is made of. Pure, JSON-writable data; `serve/` shows it, `server/` makes it.
  */
 
+import type { RunDef } from '../define/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { ErrorBody } from '../model/errors.ts'
 import type { JsonValue } from '../model/schema.ts'
@@ -17,7 +18,7 @@ export interface DeployAuthor {
 // ---- plan -----------------------------------------------------------------------------------------------------
 
 export interface Reason {
-  readonly what: 'sql' | 'schema' | 'setting' | 'source' | 'release'
+  readonly what: 'sql' | 'schema' | 'setting' | 'source' | 'release' | 'run' | 'expect'
   /** One sentence: which field, which file, which words. */
   readonly text: string
 }
@@ -44,6 +45,17 @@ export interface BuildEstimate {
   readonly basis: 'measured' | 'default'
 }
 
+/** How slices of a view come to be from now on; no part of its version. */
+export interface RunChange {
+  readonly from: RunDef
+  readonly to: RunDef
+  /**
+   * What is done before it counts: the first batch, which is compared with what is served; a fold of all of history,
+   * which is compared and dropped; nothing, where only options change or a new version is built anyway.
+   */
+  readonly proof: 'batch' | 'refold' | 'none'
+}
+
 export interface ViewChange {
   readonly view: string
   readonly change: 'new' | 'changed' | 'removed'
@@ -52,6 +64,9 @@ export interface ViewChange {
   /** Version that the project asks for. */
   readonly to?: VersionId
   readonly reasons: readonly Reason[]
+  /** Left out where it runs as before. */
+  readonly run?: RunChange
+  /** Of the build, or of what stands behind a change of `run`. */
   readonly estimate?: BuildEstimate
   /** The log no longer holds events up to this cut, so the new version cannot count them. */
   readonly trimmed?: { readonly cut: CommitSeq; readonly events: number }
@@ -136,6 +151,7 @@ export interface DeployView {
   readonly change: 'new' | 'changed' | 'removed'
   readonly from?: VersionId
   readonly to?: VersionId
+  readonly run?: RunChange
   readonly state: string
   readonly progress?: BuildProgress
   readonly compare?: CompareSummary

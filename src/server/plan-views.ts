@@ -40,7 +40,8 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
       const parts = identityParts(identityInput(planned, project.streams))
       const identity = { ...parts, sources: view.sources ?? {} }
       const version = versionOf(parts)
-      views.push({ view: view.name, version, sql: view.sql, plan, onError: view.onError, identity })
+      const { name, sql, onError, run } = view
+      views.push({ view: name, version, sql, plan, onError, identity, run })
     }
     return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, views }
   } finally {

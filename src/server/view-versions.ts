@@ -8,6 +8,7 @@
  * until then and is retired after it. A view whose pointer stands on the version asked for needs nothing.
  */
 
+import { runOf, runs } from '../catalog/runs.ts'
 import {
   failVersion,
   moveServing,
@@ -18,11 +19,13 @@ import {
   serving,
   versions,
 } from '../catalog/versions.ts'
+import { isSameData } from '../deploy/same-data.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { ServerContext } from './context.ts'
 import { deleteSlices, foldHistory, recordVersion } from './deploys/build-version.ts'
 import { engineViewOf } from './engine-spec.ts'
+import { moveRuns, type RunMove, wantedRuns } from './run-moves.ts'
 
 const RETRY_MS = 5_000
 
@@ -68,6 +71,7 @@ export class ViewVersions {
     if (cut === 0 && fresh.length > 0) {
       moveServing(catalog, Object.fromEntries(fresh.map(({ view, version }) => [view, version])), cut)
     }
+    this.#moveRunsOf(wanted)
   }
 
   /**
@@ -81,6 +85,7 @@ export class ViewVersions {
     const removed = this.#retireOthers(wanted, cut)
     const pointers = serving(catalog)
     const missing = wanted.filter(({ view, version }) => pointers[view] !== version)
+    this.#moveRunsOf(wanted)
     return allSettled([
       ...removed.map(({ view, version }) => this.#forget(view, version)),
       ...missing.map((version) => this.#build(version)),
@@ -90,6 +95,21 @@ export class ViewVersions {
   /** Stops all builds; what they published stays, and the next start goes on from there. */
   stop(): void {
     for (const { stop } of this.#builds.values()) stop.abort()
+  }
+
+  /** Views whose version stays run as asked from now on; another version does so once it answers. */
+  #moveRunsOf(wanted: readonly NewVersion[]): void {
+    const { catalog } = this.#context
+    const pointers = serving(catalog)
+    const moves = Object.entries(wantedRuns(wanted)).flatMap(([view, run]): readonly RunMove[] => {
+      const version = wanted.find((one) => one.view === view)?.version
+      if (version === undefined || pointers[view] !== version) return []
+      return isSameData(runOf(catalog, view), run) ? [] : [{ view, version, run }]
+    })
+    const gone = Object.keys(runs(catalog))
+      .filter((view) => pointers[view] === undefined)
+      .map((view): RunMove => ({ view, run: { kind: 'kappa' } }))
+    if (moves.length + gone.length > 0) moveRuns(catalog, [...moves, ...gone])
   }
 
   /** Ends versions that the project does not ask for, except those that answer until their successor is live. */
@@ -188,7 +208,10 @@ export class ViewVersions {
       // Another engine would not hold the version: everything is done again with that one.
       if (supervisor.running !== running || signal.aborted) return false
       const cut = supervisor.viewProgress(view, version)?.cut ?? supervisor.progress?.cut ?? row.sealed
-      moveServing(catalog, { [view]: version }, cut)
+      catalog.transaction('move-serving', () => {
+        moveServing(catalog, { [view]: version }, cut)
+        moveRuns(catalog, [{ view, run: wanted.run ?? { kind: 'kappa' } }])
+      })
       this.#context.crash('version.moved')
       await running.engine.setServing(serving(catalog)).catch(() => {})
       this.#context.noteReport()

@@ -18,6 +18,7 @@ import type {
   DeployPlan,
   DeployState,
   DeployView,
+  RunChange,
 } from '../../deploy/types.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { type ErrorBody, RefoldError } from '../../model/errors.ts'
@@ -29,12 +30,17 @@ export interface DeployRequest {
   readonly author: DeployAuthor
 }
 
-/** One view of a deploy: from which version to which; without a `to` the view goes, without a `from` it is new. */
+/**
+ * One view of a deploy: from which version to which; without a `to` the view goes, without a `from` it is new. Where
+ * both are the same, only how it runs changes.
+ */
 export interface DeployedView {
   readonly view: string
   readonly change: 'new' | 'changed' | 'removed'
   readonly from?: VersionId
   readonly to?: VersionId
+  /** Left out where it runs as before. */
+  readonly run?: RunChange
   /** Set when it was rolled back by itself. */
   readonly rolledBack?: boolean
 }
@@ -123,16 +129,27 @@ export function stepDeploy(
   })
 }
 
-/** The views that a plan changes, without those that only change a setting. */
+/** The views that a plan changes in what they are or in how they run, without those that only change a setting. */
 export function deployedViews(plan: DeployPlan): readonly DeployedView[] {
   return plan.views
-    .filter(({ from, to }) => from !== to)
-    .map(({ view, change, from, to }) => ({
+    .filter(({ from, to, run }) => from !== to || run !== undefined)
+    .map(({ view, change, from, to, run }) => ({
       view,
       change,
+      ...(run === undefined ? {} : { run }),
       ...(from === undefined ? {} : { from }),
       ...(to === undefined ? {} : { to }),
     }))
+}
+
+/** For the audit. */
+export function viewDetails(views: readonly DeployedView[]): JsonValue {
+  return views.map((view) => ({ ...view })) as unknown as JsonValue
+}
+
+/** Whether the view gets another version, or goes. */
+export function isMoved({ from, to }: DeployedView): boolean {
+  return from !== to
 }
 
 export function deployInfo(
@@ -167,7 +184,7 @@ export function deployInfo(
 function viewInfo(
   catalog: Catalog,
   { outcome }: Deploy,
-  { view, change, from, to }: DeployedView,
+  { view, change, from, to, run }: DeployedView,
   progress: ReadonlyMap<string, BuildProgress>,
 ): DeployView {
   const row = to === undefined ? undefined : readVersion(catalog, view, to)
@@ -178,6 +195,7 @@ function viewInfo(
     change,
     ...(from === undefined ? {} : { from }),
     ...(to === undefined ? {} : { to }),
+    ...(run === undefined ? {} : { run }),
     state: row?.state ?? (serving(catalog)[view] === undefined ? 'removed' : 'live'),
     ...(built === undefined ? {} : { progress: built }),
     ...(compare === undefined ? {} : { compare }),

@@ -5,6 +5,7 @@
 
 import { deployRows, newestDeploy } from '../../catalog/deploys.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
+import { runOf } from '../../catalog/runs.ts'
 import { latestStreams } from '../../catalog/streams.ts'
 import { readVersion, serving, tickingStates, versions } from '../../catalog/versions.ts'
 import type { ProjectDef, ViewDef } from '../../define/types.ts'
@@ -26,10 +27,12 @@ export function deployedProject(file: ProjectDef, catalog: Catalog): ProjectDef 
 export function withDefinitions(project: ProjectDef, catalog: Catalog): ProjectDef {
   const deployed = newestDefinitions(catalog)
   if (deployed === undefined) return { ...project, views: recordedViews(catalog) }
+  // How views run is what the catalog says: a rollback of one view takes back nothing of the project's other views.
+  const views = deployed.views.map((view) => ({ ...view, run: runOf(catalog, view.name) }))
   const { root, file, dataDir, server, engine, streams, seal, history, verify, limits } = project
   const settings = { root, file, dataDir, server, engine, streams, seal, limits }
   return {
-    ...{ ...project, ...deployed, ...settings },
+    ...{ ...project, ...deployed, ...settings, views },
     ...(history === undefined ? {} : { history }),
     ...(verify === undefined ? {} : { verify }),
   }
@@ -73,6 +76,6 @@ function recordedViews(catalog: Catalog): readonly ViewDef[] {
     if (row === undefined) return []
     const { sql, onError } = row
     const sqlPlace = { file: `${view}.sql`, line: 1, column: 1 }
-    return [{ name: view, sql, sqlPlace, run: { kind: 'kappa' as const }, onError }]
+    return [{ name: view, sql, sqlPlace, run: runOf(catalog, view), onError }]
   })
 }

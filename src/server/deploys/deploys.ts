@@ -3,7 +3,7 @@
  * else is in the catalog. One deploy is open at a time, so what a plan said still holds when it is carried out.
  */
 
-import { addDeploy, deployRows, newestDeploy, newestLiveDeploy } from '../../catalog/deploys.ts'
+import { addDeploy, deployRows, newestDeploy, newestMove } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { type NewVersion, readVersion, setVersionStates } from '../../catalog/versions.ts'
@@ -29,11 +29,13 @@ import {
   deployedViews,
   deployInfo,
   deployOf,
+  isMoved,
   isOpen,
   keptRequest,
   openStates,
   stepDeploy,
   toDeploy,
+  viewDetails,
 } from './deploy-record.ts'
 import { DeployRun } from './deploy-run.ts'
 import { planDeploy, planOf } from './plan-deploy.ts'
@@ -119,7 +121,7 @@ export class Deploys {
       const wanted = await checkedViews(project, context.catalog)
       const planned = planOf(context, project, wanted)
       if (planned.views.some(({ to }) => to !== undefined)) await this.#parts.takeStreams(project)
-      const changed = deployedViews(planned)
+      const changed = deployedViews(planned).filter(isMoved)
       const versions: NewVersion[] = []
       for (const asked of wanted) {
         if (!changed.some(({ view, to }) => view === asked.view && to === asked.version)) continue
@@ -240,13 +242,14 @@ export class Deploys {
   /** The newest deploy that answers and whose old versions are all still warm. */
   revertible(): Deploy | undefined {
     const { catalog } = this.#parts.context
-    const newest = newestLiveDeploy(catalog)
+    // One that only changed how views run made nothing that a check or a lag could be the fault of.
+    const newest = newestMove(catalog)
     const row = newest === undefined ? undefined : toDeploy(newest)
     if (row === undefined) return undefined
+    const moved = (row.outcome.views ?? []).filter(isMoved)
     const isWarm = ({ view, from, rolledBack }: DeployedView) =>
       rolledBack === true || from === undefined || readVersion(catalog, view, from)?.state === 'warm'
-    const hasOld = row.outcome.views?.some(({ from }) => from !== undefined)
-    return hasOld && row.outcome.views?.every(isWarm) ? row : undefined
+    return moved.some(({ from }) => from !== undefined) && moved.every(isWarm) ? row : undefined
   }
 
   /** Ends what is open because the project was taken over as a whole. */
@@ -349,7 +352,7 @@ export class Deploys {
         ...authorDetails(request.author),
         cut: plan.cut,
         shadow: request.options.shadow,
-        views: views.map((view) => ({ ...view })),
+        views: viewDetails(views),
       })
       return id
     })
@@ -453,7 +456,10 @@ function settingsOnly(
   wanted: readonly NewVersion[],
 ): readonly NewVersion[] {
   return wanted.flatMap((version) => {
-    const stays = views.find(({ view, from, to }) => view === version.view && from === to)
+    const stays = views.find(
+      ({ view, from, to, reasons }) =>
+        view === version.view && from === to && reasons.some(({ what }) => what === 'setting'),
+    )
     const row = stays?.to === undefined ? undefined : readVersion(catalog, version.view, stays.to)
     return row === undefined ? [] : [begunAt(version, row.start)]
   })

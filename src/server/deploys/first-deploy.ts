@@ -5,14 +5,16 @@
 
 import { addDeploy } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
+import { setRuns } from '../../catalog/runs.ts'
 import { addVersion, moveServing, type NewVersion } from '../../catalog/versions.ts'
 import type { ProjectDef } from '../../define/types.ts'
 import { defaultDeployOptions } from '../../deploy/deploy-options.ts'
 import type { DeployAuthor } from '../../deploy/types.ts'
 import type { JsonValue } from '../../model/schema.ts'
 import type { ServerContext } from '../context.ts'
+import { wantedRuns } from '../run-moves.ts'
 import { authorDetails } from './cut-over.ts'
-import { deployedViews, keptRequest, stepDeploy } from './deploy-record.ts'
+import { deployedViews, keptRequest, stepDeploy, viewDetails } from './deploy-record.ts'
 import { planOf } from './plan-deploy.ts'
 
 export function deployAtOnce(
@@ -28,6 +30,7 @@ export function deployAtOnce(
   catalog.transaction('add-deploy', () => {
     for (const version of wanted) addVersion(catalog, version)
     moveServing(catalog, Object.fromEntries(wanted.map(({ view, version }) => [view, version])), 0)
+    setRuns(catalog, wantedRuns(wanted))
     const id = addDeploy(catalog, {
       state: 'live',
       who: author.who,
@@ -40,7 +43,7 @@ export function deployAtOnce(
       deploy: id,
       ...authorDetails(author),
       cut: 0,
-      views: views.map((view) => ({ ...view })),
+      views: viewDetails(views),
     })
   })
   context.crash('deploy.recorded')

@@ -7,6 +7,7 @@ import { relative } from 'node:path'
 import { baseCut } from '../../catalog/bases.ts'
 import { lakeManifest } from '../../catalog/lake.ts'
 import { measuredBuilds } from '../../catalog/measured-builds.ts'
+import { runOf } from '../../catalog/runs.ts'
 import { slicesOf } from '../../catalog/slices.ts'
 import { trimOf } from '../../catalog/trims.ts'
 import {
@@ -20,10 +21,12 @@ import { wholeVersionOf } from '../../define/identity.ts'
 import type { ProjectDef } from '../../define/types.ts'
 import { checkChanges } from '../../deploy/plan-checks.ts'
 import { estimateBuild, type MeasuredBuild } from '../../deploy/plan-estimate.ts'
+import { expectReasons } from '../../deploy/plan-expect.ts'
 import { settingReasons, versionReasons, type WantedView } from '../../deploy/plan-reasons.ts'
+import { runChange, runReasons, runText } from '../../deploy/plan-run.ts'
 import { streamChanges } from '../../deploy/plan-streams.ts'
-import { type HistoryPiece, streamHistory } from '../../deploy/stream-history.ts'
-import type { BuildEstimate, DeployPlan, ViewChange } from '../../deploy/types.ts'
+import { type HistoryPiece, sizeOf, streamHistory } from '../../deploy/stream-history.ts'
+import type { BuildEstimate, DeployPlan, Reason, RunChange, ViewChange } from '../../deploy/types.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import type { StreamDef } from '../../model/schema.ts'
 import { checkedViews } from '../checked-project.ts'
@@ -58,12 +61,17 @@ export function planOf(
     .filter(({ name }) => deployed === undefined || has(deployed.streams, name) || has(project.streams, name))
   const streams = streamChanges(running, project.streams)
   const views = [
-    ...wanted.flatMap((view) => viewChange(context, facts, project, view, pointers[view.view])),
+    ...wanted.flatMap((view) => {
+      const rules = ({ views: defs }: ProjectDef) => defs.find(({ name }) => name === view.view)?.expect
+      const expect = deployed === undefined ? [] : expectReasons(rules(deployed), rules(project))
+      return viewChange(context, facts, project, view, { from: pointers[view.view], expect })
+    }),
     ...Object.entries(pointers)
       .filter(([view]) => !wanted.some((one) => one.view === view))
       .map(([view, from]): ViewChange => {
         const text = 'the project no longer has it'
-        return { view, change: 'removed', from, reasons: [{ what: 'setting', text }] }
+        const run = ofNoProof(runChange(runOf(context.catalog, view), { kind: 'kappa' }))
+        return { view, change: 'removed', from, reasons: [{ what: 'setting', text }], ...run }
       }),
   ]
   const { commit } = context.log.state().cut
@@ -75,29 +83,44 @@ export function planOf(
   }
 }
 
+/** What the pointer and the newest definitions say of a view. */
+interface Deployed {
+  readonly from: VersionId | undefined
+  readonly expect: readonly Reason[]
+}
+
 function viewChange(
   context: ServerContext,
   facts: LogFacts,
   project: ProjectDef,
   wanted: NewVersion,
-  from: VersionId | undefined,
+  { from, expect }: Deployed,
 ): readonly ViewChange[] {
   const { view, version: to } = wanted
   const old = from === undefined ? undefined : readVersion(context.catalog, view, from)
+  const run = runChange(runOf(context.catalog, view), wanted.run ?? { kind: 'kappa' })
   if (old === undefined) {
-    const text = `it reads stream "${wanted.plan.streams.join('", "')}"`
+    const reasons: Reason[] = [{ what: 'sql', text: `it reads stream "${wanted.plan.streams.join('", "')}"` }]
+    if (run !== undefined) reasons.push({ what: 'run', text: `it runs as ${runText(run.to)}` })
     const cost = costOf(context, facts, wanted, undefined)
-    return [{ view, change: 'new', to, reasons: [{ what: 'sql', text }], ...cost }]
+    return [{ view, change: 'new', to, reasons, ...ofNoProof(run), ...cost }]
   }
   const next = wantedView(project, wanted)
-  const settings = settingReasons(old, next)
+  const settings = [...settingReasons(old, next), ...(run === undefined ? [] : runReasons(run)), ...expect]
   if (old.version === to || logicOf(old) === to) {
     if (settings.length === 0) return []
-    return [{ view, change: 'changed', from: old.version, to: old.version, reasons: settings }]
+    const stays = { view, change: 'changed', from: old.version, to: old.version, reasons: settings } as const
+    const cost = run === undefined ? {} : { run, ...proofCost(context, facts, old, run) }
+    return [{ ...stays, ...cost }]
   }
   const reasons = [...versionReasons(old, next), ...settings]
   const cost = costOf(context, facts, wanted, old)
-  return [{ view, change: 'changed', from: old.version, to, reasons, ...cost }]
+  return [{ view, change: 'changed', from: old.version, to, reasons, ...ofNoProof(run), ...cost }]
+}
+
+/** A change beside which a version is built, or goes: nothing more has to be shown. */
+function ofNoProof(run: RunChange | undefined): Pick<ViewChange, 'run'> {
+  return run === undefined ? {} : { run: { ...run, proof: 'none' } }
 }
 
 /** The version with the same logic over all of history: a project says nothing of where a history begins. */
@@ -163,13 +186,35 @@ function costOf(
   return { estimate, ...(lost ? { trimmed: { cut: trim.cut, events: trim.events } } : {}) }
 }
 
-/** Bytes of a version's slices, put as if they reached the log's end. */
+/** All of a version's history is folded once more. */
+function proofCost(
+  context: ServerContext,
+  facts: LogFacts,
+  old: VersionRow,
+  { proof }: RunChange,
+): Pick<ViewChange, 'estimate'> {
+  if (proof === 'none') return {}
+  const stream = old.plan.streams[0] ?? ''
+  const begins = Math.max(old.start, baseCut(context.catalog, old.view, old.version) ?? 0)
+  const pieces = facts.pieces(stream).filter(({ to }) => to > begins)
+  const { events } = sizeOf(pieces, { from: begins, to: Number.MAX_SAFE_INTEGER })
+  const estimate = estimateBuild({
+    pieces,
+    sealed: begins,
+    measured: facts.measured,
+    inputRate: facts.inputRate(stream),
+    sliceBytesPerEvent: proof === 'refold' || events === 0 ? 0 : sliceBytes(context, old) / events,
+  })
+  return { estimate: { ...estimate, reusedEvents: 0 } }
+}
+
 /** A version that ticks, such as one that a rollback left warm, has folded everything, though not all is in slices. */
 function foldedOf({ log }: ServerContext, { state, sealed }: VersionRow): CommitSeq {
   if (state === 'failed') return 0
   return tickingStates.includes(state) ? log.state().cut.commit : sealed
 }
 
+/** Bytes of a version's slices, put as if they reached the log's end. */
 function sliceBytes({ catalog, log }: ServerContext, version: VersionRow): number {
   const slices = slicesOf(catalog, version.view, version.version)
   const bytes = slices.reduce((sum, slice) => sum + slice.bytes, 0)

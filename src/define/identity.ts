@@ -23,6 +23,19 @@ export interface IdentityInput {
    * nothing: were a word of the SQL to mean it, the plan would read it (`test/identity-fields.test.ts`).
    */
   readonly fields?: Readonly<Record<string, readonly string[]>>
+  readonly batch?: IdentityBatch
+}
+
+/** What the second definition of a view adds. */
+export interface IdentityBatch {
+  /** As the parser prints it. */
+  readonly sql: string
+  readonly key: readonly string[]
+  /** By column: a rule's name, or its expression. */
+  readonly merge: Readonly<Record<string, string | { readonly sql: string }>>
+  readonly approximate: readonly string[]
+  /** Reference file → hash of its bytes. */
+  readonly files: Readonly<Record<string, string>>
 }
 
 /** What decided a version, part by part. */
@@ -32,6 +45,7 @@ export interface IdentityParts {
   readonly reads: readonly { readonly name: string; readonly fields: readonly IdentityField[] }[]
   /** Events up to this cut are no part of it; left out: all are. The same logic over less is another version. */
   readonly start?: CommitSeq
+  readonly batch?: IdentityBatch
 }
 
 /** What is kept with a version: its parts, and beside them the files that made its definition. */
@@ -43,7 +57,7 @@ export interface KeptIdentity extends IdentityParts {
 /** Name, SQL type, defaults and former names of a field and of the fields within it. */
 export type IdentityField = readonly [name: string, type: string, more: JsonValue]
 
-export function identityParts({ printedSql, streams, fields = {} }: IdentityInput): IdentityParts {
+export function identityParts({ printedSql, streams, fields = {}, batch }: IdentityInput): IdentityParts {
   const reads = streams
     .map((stream) => {
       const used = fields[stream.name]
@@ -51,19 +65,20 @@ export function identityParts({ printedSql, streams, fields = {} }: IdentityInpu
       return { name: stream.name, fields: stream.schema.fields.filter(counts).map(decisive) }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-  return { format: FORMAT, sql: printedSql, reads }
+  return { format: FORMAT, sql: printedSql, reads, ...(batch === undefined ? {} : { batch }) }
 }
 
 /** SHA-256 in lower-case hex. */
 export function versionOf(parts: IdentityParts): VersionId {
-  const { format, sql, reads, start = 0 } = parts
-  const text = JSON.stringify({ format, sql, reads, ...(start === 0 ? {} : { start }) })
+  const { format, sql, reads, start = 0, batch } = parts
+  const more = { ...(start === 0 ? {} : { start }), ...(batch === undefined ? {} : { batch }) }
+  const text = JSON.stringify({ format, sql, reads, ...more })
   return createHash('sha256').update(text).digest('hex')
 }
 
 /** The version that has this logic over all of history. */
-export function wholeVersionOf({ format, sql, reads }: IdentityParts): VersionId {
-  return versionOf({ format, sql, reads })
+export function wholeVersionOf({ start: _, ...logic }: IdentityParts): VersionId {
+  return versionOf(logic)
 }
 
 export function versionId(input: IdentityInput): VersionId {

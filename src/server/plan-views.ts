@@ -9,8 +9,8 @@ import { ruleMistakes } from '../deploy/compare-rules.ts'
 import { openSqlSyntax } from '../engine/sql-syntax.ts'
 import type { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
-import type { ViewPlan } from '../plan/plan.ts'
 import { planView } from '../plan/plan-view.ts'
+import { identityBatch, type PlannedSql, withBatch } from './plan-batch-layer.ts'
 
 export type PlannedViews =
   | { readonly ok: true; readonly views: readonly NewVersion[] }
@@ -23,7 +23,7 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
     const mistakes: RefoldError[] = []
     const names = project.views.map((view) => view.name)
     for (const view of project.views) {
-      const planned = await planView({
+      const speed = await planView({
         name: view.name,
         sql: view.sql,
         place: view.sqlPlace,
@@ -31,6 +31,7 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
         views: names,
         syntax,
       })
+      const planned = speed.ok ? await withBatch(speed, { project, view, names, syntax }) : speed
       if (!planned.ok) {
         mistakes.push(...planned.mistakes)
         continue
@@ -51,13 +52,15 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
 
 /** What decides the version of a planned view: its SQL, and of its streams the fields that some stage reads. */
 export function identityInput(
-  { plan, printedSql }: { readonly plan: ViewPlan; readonly printedSql: string },
+  { plan, printedSql, printedBatch }: PlannedSql,
   streams: readonly StreamDef[],
 ): IdentityInput {
   const read = streams.filter((stream) => plan.streams.includes(stream.name))
   const fields = read.map(({ name }) => {
     const used = plan.stages.flatMap(({ source }) => (source.stream === name ? source.fields : []))
-    return [name, used] as const
+    const inBatch = plan.batch?.streams.find(({ stream }) => stream === name)?.fields ?? []
+    return [name, [...used, ...inBatch]] as const
   })
-  return { printedSql, streams: read, fields: Object.fromEntries(fields) }
+  const batch = identityBatch(plan, printedBatch)
+  return { printedSql, streams: read, fields: Object.fromEntries(fields), ...(batch && { batch }) }
 }

@@ -5,15 +5,14 @@
  */
 
 import assert from 'node:assert/strict'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
-import { crc32 } from 'node:zlib'
-import { DuckDBInstance } from '@duckdb/node-api'
 import type { EngineSpec, LiveEngine } from '../src/engine/engine.ts'
 import { startLiveEngine } from '../src/engine/live-engine.ts'
 import type { VerifyFinding, VerifyReport } from '../src/govern/types.ts'
 import { DatabaseSync } from '../src/std/sqlite.ts'
+import { rewriteSlice, type SliceFile, slicesOf as slicesIn } from './support/planted-slice.ts'
 import { eventually, SalesServer, salesView } from './support/sales-server.ts'
 
 let shop: SalesServer
@@ -52,41 +51,12 @@ async function allSound(): Promise<void> {
   }
 }
 
-interface SliceFile {
-  readonly path: string
-  readonly from: number
-  readonly to: number
-}
-
 function slicesOf(view: string, part = 'main'): readonly SliceFile[] {
-  const catalog = new DatabaseSync(join(shop.dataDir, 'catalog.sqlite'), { readOnly: true })
-  const rows = catalog
-    .prepare(
-      'SELECT path, from_cut, to_cut FROM slices WHERE view = ? AND part = ? AND superseded_ms IS NULL ORDER BY from_cut',
-    )
-    .all(view, part)
-  catalog.close()
-  return rows.map((row) => ({
-    path: String(row.path),
-    from: Number(row.from_cut),
-    to: Number(row.to_cut),
-  }))
+  return slicesIn(shop.dataDir, view, part)
 }
 
-/** Rewrites a slice by plain DuckDB and puts its checksum right, as if the fold had given these rows. */
-async function rewrite(slice: SliceFile, select: string): Promise<void> {
-  const path = join(shop.dataDir, slice.path)
-  const instance = await DuckDBInstance.create(':memory:')
-  const connection = await instance.connect()
-  await connection.run(`CREATE TABLE slice AS SELECT * FROM read_parquet('${path}')`)
-  await connection.run(`COPY (${select}) TO '${path}' (FORMAT parquet)`)
-  connection.closeSync()
-  instance.closeSync()
-  const catalog = new DatabaseSync(join(shop.dataDir, 'catalog.sqlite'))
-  catalog
-    .prepare('UPDATE slices SET bytes = ?, checksum = ? WHERE path = ?')
-    .run(statSync(path).size, crc32(readFileSync(path)), slice.path)
-  catalog.close()
+function rewrite(slice: SliceFile, select: string): Promise<void> {
+  return rewriteSlice(shop.dataDir, slice, select)
 }
 
 /** The hash of a position as it is stored; written out a second time, so that a change of it is noticed. */

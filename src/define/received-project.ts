@@ -315,9 +315,13 @@ function streamFaults(sent: StreamDef): readonly string[] {
 }
 
 /** A path of a reference file that leaves the project's folder is refused where the file is read. */
-function batchFaults({ name, batch, run }: ViewDef): readonly string[] {
-  if (batch === undefined || run.kind === 'lambda') return []
-  return [`view "${name}" has two definitions and runs as ${run.kind}, which has no batch layer`]
+function batchFaults({ name, batch, late, run }: ViewDef): readonly string[] {
+  if (run.kind === 'lambda') return []
+  const what =
+    batch !== undefined ? 'has two definitions' : late === 'hold' ? 'holds late events back' : undefined
+  return what === undefined
+    ? []
+    : [`view "${name}" ${what} and runs as ${run.kind}, which has no batch layer`]
 }
 
 /** The server runs and reads nothing that its own project's folder does not hold. */

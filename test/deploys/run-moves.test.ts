@@ -7,6 +7,8 @@ import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { RunDef } from '../../src/define/types.ts'
 import type { DeployInfo } from '../../src/deploy/types.ts'
+import { deployCrashPoints, type ServerCrashPoint } from '../../src/server/crash-point.ts'
+import { rewriteSlice, slicesOf } from '../support/planted-slice.ts'
 import { eventually, type Row, ShopServer, shopView } from '../support/shop-server.ts'
 
 let shop: ShopServer
@@ -221,4 +223,100 @@ test('a start keeps how views run, whatever the file says; `refold dev` takes th
   await shop.server.reload(asking(hybrid, DOUBLE))
   assert.equal((await runsAs())['run'], 'hybrid')
   await check(2)
+})
+
+test('what is served and what the log gives differ: the gate is held until somebody accepts', async () => {
+  await shop.open(asking(kappa))
+  await shop.send(130)
+  await shop.server.flush()
+  await shop.close()
+  const dataDir = `${shop.folder}/data`
+  const [slice] = slicesOf(dataDir, 'per_user')
+  assert.ok(slice !== undefined)
+  await rewriteSlice(
+    dataDir,
+    slice,
+    "SELECT * REPLACE (CASE k0 WHEN 'u4' THEN a0 + 1 ELSE a0 END AS a0) FROM slice",
+  )
+  await shop.open(asking(kappa))
+  const cut = await shop.send(26)
+  const { deploys } = shop.server
+  const refused = await shop.deploy(asking(hybrid))
+  assert.equal(refused.state, 'refused')
+  assert.equal(
+    refused.reason,
+    `view "per_user", folded again from the log, differs in 1 row from what is served at cut ${cut}`,
+  )
+  const { compare } = refused.views[0] ?? {}
+  assert.deepEqual(
+    compare?.sample.map(({ kind, cause, old, new: again }) => ({ kind, cause, old, again })),
+    [{ kind: 'changed', cause: 'unexplained', old: { user: 'u4', n: 13 }, again: { user: 'u4', n: 12 } }],
+  )
+  assert.equal((await runsAs())['run'], 'kappa')
+  await deploys.cancel(refused.id, 'looking', { who: 'tester' })
+  assert.equal((await runsAs())['run'], 'kappa')
+
+  const again = await shop.deploy(asking(hybrid))
+  deploys.accept(again.id, 'known since May', { who: 'tester' })
+  const passed = await deploys.settled(again.id)
+  assert.deepEqual([passed.state, passed.accepted], ['live', 'known since May'])
+  assert.equal((await runsAs())['run'], 'hybrid')
+})
+
+test('damage in a group that no answer shows holds the gate too', async () => {
+  const top = 'SELECT "user", count(*) AS n FROM sales GROUP BY "user" ORDER BY n DESC, "user" LIMIT 3'
+  await shop.open(asking(kappa, top))
+  await shop.send(130)
+  await shop.server.flush()
+  await shop.close()
+  const dataDir = `${shop.folder}/data`
+  const [slice] = slicesOf(dataDir, 'per_user')
+  assert.ok(slice !== undefined)
+  await rewriteSlice(
+    dataDir,
+    slice,
+    "SELECT * REPLACE (CASE k0 WHEN 'u9' THEN a0 - 1 ELSE a0 END AS a0) FROM slice",
+  )
+  await shop.open(asking(kappa, top))
+  const { state, reason, comparedAt } = await shop.deploy(asking(hybrid, top))
+  assert.equal(state, 'refused')
+  assert.equal(
+    reason,
+    `view "per_user", folded again from the log, differs in 1 group that no answer shows from what is served at cut ${comparedAt}`,
+  )
+})
+
+/** That a move does not pass: nothing is built, nothing becomes warm. */
+const elsewhere: readonly ServerCrashPoint[] = ['deploy.added', 'warm.ended']
+
+test('a move that is killed at any point goes on where it was', async () => {
+  const points = deployCrashPoints.filter((point) => !elsewhere.includes(point))
+  const copies = new Map<ServerCrashPoint, string>()
+  let armed = false
+  const crash = (point: ServerCrashPoint) => {
+    if (armed && points.some((one) => one === point) && !copies.has(point))
+      copies.set(point, shop.copyOfData(`crash-${point}`))
+  }
+  await shop.open(asking(kappa), { crash })
+  await shop.send(200)
+  await shop.server.flush()
+  await shop.send(50)
+  armed = true
+  assert.equal((await shop.deploy(asking(hybrid))).state, 'live')
+  await shop.server.deploys.rollback({ reason: 'a test', author: { who: 'tester' } })
+  await shop.close()
+  assert.deepEqual([...copies.keys()].sort(), [...points].sort())
+  for (const [point, dataDir] of copies) {
+    await shop.open({ ...asking(kappa), dataDir })
+    const { deploys } = shop.server
+    const last = deploys.list().at(-1)
+    const ended = await deploys.settled(last?.id ?? 0)
+    const isBack = point === 'rollback.moved'
+    assert.equal(ended.state, isBack ? 'rolled_back' : 'live', `${point}: ${ended.reason}`)
+    assert.equal((await runsAs())['run'], isBack ? 'kappa' : 'hybrid', point)
+    await shop.send(13)
+    await check()
+    shop.sent.splice(250)
+    await shop.close()
+  }
 })

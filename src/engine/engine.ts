@@ -152,9 +152,14 @@ export interface ReadStamp {
   readonly batches?: Readonly<Record<string, CommitSeq>>
 }
 
+/** The part of a lambda view that a reader asks for by itself. */
+export type LayerName = 'batch' | 'speed'
+
 export interface ViewRead {
   readonly view: string
   readonly version?: VersionId
+  /** Left out: both layers, merged. */
+  readonly layer?: LayerName
   /** Column equality. */
   readonly where: Readonly<Record<string, JsonValue>>
   readonly order: readonly { readonly column: string; readonly descending: boolean }[]
@@ -319,6 +324,17 @@ export type Job =
       readonly range: CommitRange
       readonly stagingDir: string
     }
+  | {
+      /** The batch definition of a view with two, over everything in the range. */
+      readonly kind: 'batch'
+      readonly view: EngineView
+      readonly streams: readonly StreamDef[]
+      readonly sources: LogSources
+      readonly range: CommitRange
+      /** Folder with the copies of reference files. */
+      readonly copies: string
+      readonly stagingDir: string
+    }
 
 export type JobResult =
   | { readonly kind: 'lake'; readonly manifest: LakeManifest }
@@ -330,6 +346,7 @@ export type JobResult =
       readonly events: number
       readonly skipped: readonly SkippedEvent[]
     }
+  | { readonly kind: 'batch'; readonly slices: readonly SliceInfo[]; readonly events: number }
 
 /** An event that a bulk fold left out because the fold fails on it. */
 export type SkippedEvent = StallInfo['position'] & { readonly message: string }

@@ -7,6 +7,7 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import type { CommitSeq } from '../model/cut.ts'
 import { systemClock } from '../std/clock.ts'
 import { Serial } from '../std/serial.ts'
+import { loadBatchLayer } from './batch-layer.ts'
 import { repairDelta } from './delta.ts'
 import type { EngineView, PublishedAs, SealedGeneration } from './engine.ts'
 import { imageFromSlices, nextImage } from './image.ts'
@@ -63,9 +64,10 @@ export class LiveImages {
                 imageFromSlices(this.#connection, name, spec.view, stage, spec.slices, spec.sealed),
               ),
             )
+      const layer = await this.#line.run(() => loadBatchLayer(this.#connection, name, spec, spec.slices))
       await this.#state.between.run(async () => {
         const open = await createGeneration(this.#state.tables, spec, spec.sealed)
-        this.#state.views.set(viewKey(spec.view, spec.version), newLiveView(spec, image, open))
+        this.#state.views.set(viewKey(spec.view, spec.version), newLiveView(spec, { image, layer }, open))
       })
     })
   }
@@ -149,10 +151,11 @@ export class LiveImages {
         : await this.#marked('image', spec, sealed, () =>
             imageFromSlices(this.#connection, name, spec.view, stage, slices, sealed),
           )
+    const layer = await loadBatchLayer(this.#connection, name, spec, slices)
     return await this.#state.between.run(async () => {
       if (view.slices !== slices) return false
       const before = view.readSet
-      const after = withBatch(withTail(view, image), batch)
+      const after = withBatch(withTail(view, image), batch, layer)
       if (after.cut > before.cut) view.tickCuts.push(after.cut)
       view.previous = before
       view.readSet = after

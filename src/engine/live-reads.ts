@@ -10,7 +10,8 @@ import { Semaphore } from '../std/semaphore.ts'
 import { captureView } from './capture.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
-import type { SqlRead } from './engine.ts'
+import type { LayerName, SqlRead } from './engine.ts'
+import { type Layers, layerQuery, layersOf, layerTables } from './layers.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { type LiveState, pause } from './live-state.ts'
 import { type LiveView, viewKey } from './live-view.ts'
@@ -18,7 +19,7 @@ import { LookupGather } from './lookup-gather.ts'
 import { soleStage, viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
 import { readSql, type SqlView } from './read-sql.ts'
-import { readView } from './read-view.ts'
+import { readRows, readView } from './read-view.ts'
 
 const VIEW_READS = 4
 
@@ -51,6 +52,7 @@ export class LiveReads {
     request: LiveCalls['read']['args'],
     signal: AbortSignal,
   ): Promise<LiveCalls['read']['result']> {
+    if (request.layer !== undefined) return await this.#readLayer(view, request, request.layer, signal)
     const key = LookupGather.keyOf(view.spec.plan, request)
     if (key !== undefined && Object.keys(request.where).length > 0) {
       const queue = viewKey(view.spec.view, view.spec.version)
@@ -71,8 +73,35 @@ export class LiveReads {
     )
   }
 
+  #readLayer(
+    view: LiveView,
+    request: LiveCalls['read']['args'],
+    layer: LayerName,
+    signal: AbortSignal,
+  ): Promise<LiveCalls['read']['result']> {
+    return this.#viewReads.run(async () => {
+      await this.#settled([view], systemClock.monotonicMs() + request.timeoutMs)
+      if (!this.#isThere(view)) throw new VersionGone()
+      const layers = layersOf(view)
+      return await this.#state.tables.pinned([layerTables(layers)], () =>
+        this.#connections.use(async (connection) => ({
+          ...(await readRows(connection, view.spec.plan, layerQuery(layers, layer), request, signal)),
+          ...this.#state.stamp([layers.readSet]),
+        })),
+      )
+    }, signal)
+  }
+
+  /** Waits until the images of these views are made of the slices that were published last: their layers meet then. */
+  async #settled(views: Iterable<LiveView>, deadlineMs: number): Promise<void> {
+    const isSwapping = () => [...views].some(({ slicesBatch, readSet }) => slicesBatch !== readSet.batch)
+    while (isSwapping() && systemClock.monotonicMs() < deadlineMs) await pause()
+  }
+
   async sql(request: LiveCalls['sql']['args'], signal: AbortSignal): Promise<LiveCalls['sql']['result']> {
     const deadlineMs = systemClock.monotonicMs() + request.timeoutMs
+    const namesLayers = layerPattern.test(request.sql)
+    if (namesLayers) await this.#settled(this.#state.views.values(), deadlineMs)
     return this.#heavyReads.run(
       () =>
         this.#connections.use((connection) =>
@@ -80,17 +109,26 @@ export class LiveReads {
             this.#state.withServing(deadlineMs, async (readSets) => {
               const { streams, settings } = this.#state
               const { cut } = this.#state.stamp(readSets, sources.log.durable)
-              const exposed = readSets.map((readSet) => ({
-                name: readSet.view,
-                columns: readSet.plan.columns,
-                rows: () => viewQuery(readSet),
-              }))
+              const exposed = readSets.map(
+                (readSet): SqlView => ({
+                  name: readSet.view,
+                  columns: readSet.plan.columns,
+                  rows: () => viewQuery(readSet),
+                }),
+              )
               const { scratchDir } = settings
+              const layers = namesLayers
+                ? readSets.map(({ view, version }) => layersOf(this.#state.live(view, version)))
+                : []
+              exposed.push(...layers.flatMap(layerViews))
               const { views: others, errors: refused } = refusedViews(request.refused, exposed)
               const views = [...exposed, ...others]
               const context = { streams, sources, views, cut, scratchDir, refused }
-              const { rows, views: named } = await readSql(connection, context, request, signal)
-              const read = readSets.filter((readSet) => named.has(readSet.view))
+              const { rows, views: named } = await this.#state.tables.pinned(layers.map(layerTables), () =>
+                readSql(connection, context, request, signal),
+              )
+              const names = new Set([...named].map((name) => name.slice(name.indexOf('.') + 1)))
+              const read = readSets.filter((readSet) => names.has(readSet.view))
               return { ...rows, ...this.#state.stamp(read, cut) }
             }),
           ),
@@ -182,6 +220,18 @@ export class LiveReads {
   }
 }
 
+/** SQL that may name a layer; where it does not, layers are not even looked at. */
+const layerPattern = /\b(batch|speed)"?\s*\./i
+
+function layerViews(layers: Layers): readonly SqlView[] {
+  const { view, plan } = layers.readSet
+  return (['batch', 'speed'] as const).map((layer) => ({
+    name: `${layer}.${view}`,
+    columns: plan.columns,
+    rows: () => layerQuery(layers, layer),
+  }))
+}
+
 /** Views that do not answer, so that SQL which names one is told why; the engine may hold them all the same. */
 function refusedViews(refused: SqlRead['refused'] = {}, held: readonly SqlView[]) {
   const names = new Set(held.map(({ name }) => name))
@@ -213,7 +263,10 @@ function deltaEnds(
   }
   const to = Math.min(asked ?? after.cut, after.cut)
   const before = from === 0 ? { ...after, cut: 0 } : readSetAt(view, from)
-  return { before, target: to === after.cut ? after : readSetAt(view, to) }
+  const target = to === after.cut ? after : readSetAt(view, to)
+  // Of two definitions, ticks say what changed in the speed layer alone.
+  if (before.batchLayer !== target.batchLayer) throw tooOld(view.spec.view, from)
+  return { before, target }
 }
 
 /** The read set as it was at an earlier cut, as far as its tables are still there. */

@@ -9,7 +9,7 @@ import { partColumns, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import type { Delta, EngineView, EventPosition, SliceInfo, StallInfo } from './engine.ts'
 import { soleStage } from './merged-relation.ts'
-import type { Generation, Image, ReadSet } from './read-set.ts'
+import type { BatchLayer, Generation, Image, ReadSet } from './read-set.ts'
 import type { TableStore } from './table-store.ts'
 
 export interface LiveView {
@@ -32,6 +32,8 @@ export interface LiveView {
   unsealed: Generation[]
   sealed: CommitSeq
   slices: readonly SliceInfo[]
+  /** T of the batch that `slices` begin with; the read set has it once its image is made of them. */
+  slicesBatch: CommitSeq | undefined
   stalled: StallInfo | undefined
   /** Monotonic ms before which a stall is not tried again; Infinity: only after a skip. */
   retryAtMs: number
@@ -51,7 +53,11 @@ export interface Repair {
 }
 
 /** A view whose slices reach `spec.sealed` and whose tail is empty. */
-export function newLiveView(spec: EngineView, image: Image | undefined, open: Generation): LiveView {
+export function newLiveView(
+  spec: EngineView,
+  { image, layer }: { readonly image: Image | undefined; readonly layer: BatchLayer | undefined },
+  open: Generation,
+): LiveView {
   return {
     spec,
     readSet: {
@@ -63,6 +69,7 @@ export function newLiveView(spec: EngineView, image: Image | undefined, open: Ge
       generations: [open],
       slices: soleStage(spec.plan).kind === 'rows' ? spec.slices : [],
       ...(spec.batch === undefined ? {} : { batch: spec.batch }),
+      ...(layer === undefined ? {} : { batchLayer: layer }),
     },
     previous: undefined,
     repair: undefined,
@@ -74,6 +81,7 @@ export function newLiveView(spec: EngineView, image: Image | undefined, open: Ge
     unsealed: [open],
     sealed: spec.sealed,
     slices: spec.slices,
+    slicesBatch: spec.batch,
     stalled: undefined,
     retryAtMs: 0,
     skipped: [...spec.skipped],
@@ -151,7 +159,15 @@ export function withTail(view: LiveView, image: Image | undefined): ReadSet {
   }
 }
 
-/** The read set as read from a batch of this cut, or from none. */
-export function withBatch({ batch: _, ...readSet }: ReadSet, batch: CommitSeq | undefined): ReadSet {
-  return batch === undefined ? readSet : { ...readSet, batch }
+/** The read set as read from a batch of this cut, or from none; with that batch's rows where it has some of its own. */
+export function withBatch(
+  { batch: _, ...readSet }: ReadSet,
+  batch: CommitSeq | undefined,
+  layer: BatchLayer | undefined = readSet.batchLayer,
+): ReadSet {
+  return {
+    ...readSet,
+    ...(batch === undefined ? {} : { batch }),
+    ...(layer === undefined ? {} : { batchLayer: layer }),
+  }
 }

@@ -5,7 +5,8 @@
 
 import type { CommitSeq } from '../model/cut.ts'
 import { quoteIdentifier, quoteLiteral } from '../model/schema.ts'
-import type { GroupStage, RowStage, StagePlan, ViewPlan } from '../plan/plan.ts'
+import { combinedQuery } from '../plan/merge-rules.ts'
+import type { Column, GroupStage, RowStage, StagePlan, ViewPlan } from '../plan/plan.ts'
 import {
   emptyPartQuery,
   finishQuery,
@@ -15,7 +16,7 @@ import {
   partColumns,
 } from '../plan/queries.ts'
 import { must, unreachable } from '../std/assert.ts'
-import type { Generation, Image, ReadSet } from './read-set.ts'
+import type { BatchLayer, Generation, Image, ReadSet } from './read-set.ts'
 
 /**
  * Which groups are wanted. Tables carry `_h`, a hash of the keys, because joining on one integer is several times
@@ -35,7 +36,10 @@ export const ALL_GROUPS: Restriction = { kind: 'none' }
 
 /** SELECT that gives the view's finished rows as of the read set's cut. */
 export function viewQuery(readSet: ReadSet, restriction: Restriction = ALL_GROUPS): string {
-  return finishQuery(readSet.plan, mergedRelation(readSet, restriction))
+  const { plan, batchLayer } = readSet
+  const rows = finishQuery(plan, mergedRelation(readSet, restriction))
+  if (plan.batch === undefined || batchLayer === undefined) return rows
+  return combinedQuery(plan, plan.batch, batchLayerRows(plan, batchLayer, restriction), rows)
 }
 
 /** SELECT that gives the relation "$merged" which `finish` reads. */
@@ -69,6 +73,26 @@ export function hashColumn(stage: StagePlan): string {
 /** SQL of the hash of keys, given as expressions of exactly the keys' types: equal values of other types differ. */
 export function keyHash(keys: readonly string[]): string {
   return keys.length === 0 ? '0::UBIGINT' : `hash(${keys.join(', ')})`
+}
+
+/** SELECT of the layer's rows under the names of the view's columns. */
+function batchLayerRows(plan: ViewPlan, layer: BatchLayer, restriction: Restriction): string {
+  const columns = batchLayerColumns(plan).map(
+    ({ column, table }) => `${quoteIdentifier(table)} AS ${quoteIdentifier(column.name)}`,
+  )
+  const source = { table: layer.table, conditions: [], indexed: layer.indexed }
+  return selectFrom(source, columns.join(', '), restriction)
+}
+
+/** Which column of a batch layer's table holds which of the view: keys have the names that they have in the stage. */
+export function batchLayerColumns({
+  columns,
+  batch,
+}: ViewPlan): readonly { column: Column; table: string }[] {
+  return columns.map((column, index) => {
+    const key = batch?.key.find((one) => one.column === column.name)
+    return { column, table: key?.key ?? `v${index}` }
+  })
 }
 
 function rowRelation(readSet: ReadSet, stage: RowStage): string {

@@ -33,6 +33,14 @@ export interface Image {
   readonly groups: number
 }
 
+/** The rows of the last batch of a view with two definitions. */
+export interface BatchLayer {
+  readonly cut: CommitSeq
+  readonly table: string
+  readonly rows: number
+  readonly indexed: boolean
+}
+
 export interface ReadSet {
   readonly view: string
   readonly version: VersionId
@@ -52,11 +60,18 @@ export interface ReadSet {
   readonly rowsAfter?: CommitSeq
   /** Cut T of the batch that the slices up to it belong to, where the view runs as lambda. */
   readonly batch?: CommitSeq
+  /** Views with two definitions only: then everything else here is the speed layer, which begins at this one's cut. */
+  readonly batchLayer?: BatchLayer
 }
 
 /** Every table that a read set reads. */
 export function tablesOf(readSet: ReadSet): string[] {
   const image =
     readSet.image === undefined ? [] : [readSet.image.main, ...Object.values(readSet.image.distinct)]
-  return [...image, ...readSet.generations.flatMap((generation) => Object.values(generation.tables))]
+  const layer = readSet.batchLayer === undefined ? [] : [readSet.batchLayer.table]
+  return [
+    ...image,
+    ...layer,
+    ...readSet.generations.flatMap((generation) => Object.values(generation.tables)),
+  ]
 }

@@ -9,6 +9,7 @@ import { unreachable } from '../std/assert.ts'
 import { realFiles } from '../std/files.ts'
 import { openDuckDB } from './duckdb.ts'
 import type { Job, JobProgress, JobResult } from './engine.ts'
+import { runBatchJob } from './job-batch.ts'
 import { runCompactJob } from './job-compact.ts'
 import { runFoldJob } from './job-fold.ts'
 import { runLakeJob } from './job-lake.ts'
@@ -78,6 +79,8 @@ function runKind(job: Job, context: JobContext): Promise<JobResult> {
       return runLakeMergeJob(job, context)
     case 'compact':
       return runCompactJob(job, context)
+    case 'batch':
+      return runBatchJob(job, context)
     case 'fold':
       return runFoldJob(job, context)
     default:

@@ -138,6 +138,12 @@ export const definitionErrors = {
     'A view uses a form of SQL that has no exact incremental result.',
     'Write the view without it.',
   ),
+  VIEW_LATE: row(
+    400,
+    false,
+    'A view holds late events back, and its stream does not say what is late.',
+    'Give the stream `time` and `lateness`, or leave `late` out.',
+  ),
   VIEW_LAYERS: row(
     400,
     false,
@@ -149,6 +155,12 @@ export const definitionErrors = {
     false,
     'A merge rule of a view with two definitions does not fit its column, or is not associative.',
     'Use a rule that fits: add, replace, min, max, or an associative expression over batch.COLUMN and speed.COLUMN.',
+  ),
+  VIEW_KEY_TWICE: row(
+    500,
+    false,
+    'The batch SQL of a view gives more than one row with the same key.',
+    'Group it by the columns of the key, or pick one row of each.',
   ),
   VIEW_FILE: row(
     400,

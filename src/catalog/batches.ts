@@ -13,9 +13,11 @@ import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { appendCut } from './journal.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
+import { runOf } from './runs.ts'
 import {
   checkChain,
   insertSlice,
+  pastSlicesOf,
   type SliceInputs,
   type SliceRow,
   slicesOf,
@@ -33,6 +35,8 @@ export interface BatchPromise {
   readonly watermarksUs: Readonly<Record<string, number>>
   /** Ingest time of the commit at T. */
   readonly timeMs: number
+  /** By stream with a time field: late events up to T. */
+  readonly late?: Readonly<Record<string, number>>
 }
 
 export interface BatchRow {
@@ -58,6 +62,12 @@ export interface BatchRow {
 export function batchCut(catalog: Catalog, view: string, version: VersionId): CommitSeq {
   const row = catalog.get('SELECT batch_cut FROM versions WHERE view = ? AND version = ?', view, version)
   return Number(row?.batch_cut ?? 0)
+}
+
+/** T of a version whose view runs as lambda; undefined where it does not, or has none yet. */
+export function layerCut(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
+  const cut = runOf(catalog, view).kind === 'lambda' ? batchCut(catalog, view, version) : 0
+  return cut === 0 ? undefined : cut
 }
 
 /** Begins a batch, whose T is not chosen yet; refused while another one of the view runs. */
@@ -144,12 +154,15 @@ export function publishBatch(catalog: Catalog, publication: BatchPublication): r
     for (const slice of added) insertSlice(catalog, slice)
     const now = catalog.clock.nowMs()
     catalog.run(
-      'UPDATE versions SET sealed_cut = ?, batch_cut = ?, changed_ms = ? WHERE view = ? AND version = ?',
+      `UPDATE versions SET sealed_cut = ?1, batch_cut = ?2, changed_ms = ?3,
+         late_counts = CASE WHEN late_cut < ?2 THEN ?6 ELSE late_counts END, late_cut = max(late_cut, ?2)
+       WHERE view = ?4 AND version = ?5`,
       sealed,
       cut,
       now,
       view,
       version,
+      JSON.stringify(publication.promise.late ?? {}),
     )
     catalog.run(
       `UPDATE batches SET state = 'published', cut = ?, promise = ?, events = ?, divergence = ?, ended_ms = ?
@@ -199,13 +212,16 @@ function refuseOvertaken(catalog: Catalog, { id, view, version, cut, sealed }: B
 
 function keptSlices(catalog: Catalog, { id, view, version, kept }: BatchPublication): readonly SliceRow[] {
   const wanted = new Set(kept)
-  const found = slicesOf(catalog, view, version).filter(({ path }) => wanted.has(path))
+  const found = pastSlicesOf(catalog, view, version).filter(({ path }) => wanted.has(path))
   if (found.length < wanted.size) {
     throw new RefoldError(
       'BATCH_OVERTAKEN',
       `a slice of view "${view}" that batch ${id} keeps went meanwhile`,
     )
   }
+  // A base that a merge took the place of counts again.
+  for (const { path } of found)
+    catalog.run('UPDATE slices SET superseded_ms = NULL WHERE path = ?', storedPath(catalog, path))
   return found
 }
 

@@ -230,6 +230,14 @@ export const migrations: readonly string[] = [
   -- keeps the slice while they are the same.
   ALTER TABLE slices ADD COLUMN inputs TEXT;
 
+  -- Of a version that holds late events back: those up to late_cut are a part of it; it began with late_from and goes on
+  -- with the cuts of batches, never back. And after which cut, within its range, a slice of it leaves them out.
+  ALTER TABLE versions ADD COLUMN late_from INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE versions ADD COLUMN late_cut INTEGER NOT NULL DEFAULT 0;
+  -- By stream: how many late events the log had counted at late_cut, as JSON.
+  ALTER TABLE versions ADD COLUMN late_counts TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE slices ADD COLUMN late_after INTEGER;
+
   -- A sample of the rows in which a batch differed from what was served.
   CREATE TABLE divergence (
     batch INTEGER NOT NULL REFERENCES batches (id),

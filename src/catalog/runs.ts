@@ -16,6 +16,16 @@ export function runs(catalog: Catalog): Readonly<Record<string, RunDef>> {
   return Object.fromEntries(rows.map((row) => [String(row.view), JSON.parse(String(row.run)) as RunDef]))
 }
 
+/** Since when a view runs as it does with the version that answers, in ms since 1970. */
+export function runningSince(catalog: Catalog, view: string): number {
+  const row = catalog.get(
+    `SELECT max(coalesce((SELECT changed_ms FROM runs WHERE view = ?1), 0),
+       coalesce((SELECT moved_ms FROM pointers WHERE view = ?1), 0)) AS since`,
+    view,
+  )
+  return Number(row?.since ?? 0)
+}
+
 /** Says how views run from now on; part of the caller's transaction. */
 export function setRuns(catalog: Catalog, wanted: Readonly<Record<string, RunDef>>): void {
   catalog.transaction('set-runs', () => {

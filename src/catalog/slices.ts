@@ -28,6 +28,7 @@ export interface SliceRow extends CommitRange {
   readonly checksum: number
   readonly events?: number
   readonly positions?: string
+  readonly lateAfter?: CommitSeq
 }
 
 export interface SlicePublication {
@@ -167,8 +168,8 @@ export function insertSlice(
   const now = catalog.clock.nowMs()
   catalog.run(
     `INSERT INTO slices (path, view, version, stage, part, from_cut, to_cut, rows, bytes, checksum, events,
-       position_sum, published_ms, superseded_ms, base, inputs)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       position_sum, published_ms, superseded_ms, base, inputs, late_after)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     storedPath(catalog, slice.path),
     slice.view,
     slice.version,
@@ -185,6 +186,7 @@ export function insertSlice(
     flags.superseded === true ? now : null,
     flags.base === true ? 1 : 0,
     slice.inputs === undefined ? null : JSON.stringify(slice.inputs),
+    slice.lateAfter ?? null,
   )
 }
 
@@ -247,6 +249,7 @@ function toSlice(catalog: Catalog, row: SqlRow): SliceRow {
     checksum: Number(row.checksum),
     ...(row.events === null ? {} : { events: Number(row.events) }),
     ...(row.position_sum === null ? {} : { positions: String(row.position_sum) }),
+    ...(row.late_after === null ? {} : { lateAfter: Number(row.late_after) }),
   }
 }
 

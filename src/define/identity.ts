@@ -24,6 +24,8 @@ export interface IdentityInput {
    */
   readonly fields?: Readonly<Record<string, readonly string[]>>
   readonly batch?: IdentityBatch
+  /** Late events wait for a batch: at most cuts the rows are others. */
+  readonly late?: 'hold'
 }
 
 /** What the second definition of a view adds. */
@@ -46,6 +48,8 @@ export interface IdentityParts {
   /** Events up to this cut are no part of it; left out: all are. The same logic over less is another version. */
   readonly start?: CommitSeq
   readonly batch?: IdentityBatch
+  /** Late events wait for a batch; left out: they do not. */
+  readonly late?: 'hold'
 }
 
 /** What is kept with a version: its parts, and beside them the files that made its definition. */
@@ -57,7 +61,8 @@ export interface KeptIdentity extends IdentityParts {
 /** Name, SQL type, defaults and former names of a field and of the fields within it. */
 export type IdentityField = readonly [name: string, type: string, more: JsonValue]
 
-export function identityParts({ printedSql, streams, fields = {}, batch }: IdentityInput): IdentityParts {
+export function identityParts(input: IdentityInput): IdentityParts {
+  const { printedSql, streams, fields = {}, batch, late } = input
   const reads = streams
     .map((stream) => {
       const used = fields[stream.name]
@@ -65,13 +70,18 @@ export function identityParts({ printedSql, streams, fields = {}, batch }: Ident
       return { name: stream.name, fields: stream.schema.fields.filter(counts).map(decisive) }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-  return { format: FORMAT, sql: printedSql, reads, ...(batch === undefined ? {} : { batch }) }
+  const more = { ...(batch === undefined ? {} : { batch }), ...(late === undefined ? {} : { late }) }
+  return { format: FORMAT, sql: printedSql, reads, ...more }
 }
 
 /** SHA-256 in lower-case hex. */
 export function versionOf(parts: IdentityParts): VersionId {
-  const { format, sql, reads, start = 0, batch } = parts
-  const more = { ...(start === 0 ? {} : { start }), ...(batch === undefined ? {} : { batch }) }
+  const { format, sql, reads, start = 0, batch, late } = parts
+  const more = {
+    ...(start === 0 ? {} : { start }),
+    ...(batch === undefined ? {} : { batch }),
+    ...(late === undefined ? {} : { late }),
+  }
   const text = JSON.stringify({ format, sql, reads, ...more })
   return createHash('sha256').update(text).digest('hex')
 }

@@ -26,10 +26,23 @@ export function versionReasons(old: DefinedView, next: WantedView): readonly Rea
     ...sqlReasons(old, next),
     ...readReasons(old.identity.reads ?? [], next.identity.reads ?? [], old.identity.reads !== undefined),
     ...formatReasons(old.identity, next.identity),
+    ...lateReasons(old.identity, next.identity),
   ]
   if (reasons.length > 0) return reasons
   const text = 'an earlier release made the version and kept no record of what decided it'
   return [{ what: 'release', text }]
+}
+
+function lateReasons(
+  { late: old }: Partial<KeptIdentity>,
+  { late: next }: Partial<KeptIdentity>,
+): readonly Reason[] {
+  if (old === next) return []
+  const text =
+    next === 'hold'
+      ? 'late events wait for the next batch'
+      : 'late events no longer wait for a batch: they correct rows at once'
+  return [{ what: 'late', text }]
 }
 
 /** What changes how a view is kept without changing its rows. */

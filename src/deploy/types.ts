@@ -18,7 +18,7 @@ export interface DeployAuthor {
 // ---- plan -----------------------------------------------------------------------------------------------------
 
 export interface Reason {
-  readonly what: 'sql' | 'schema' | 'setting' | 'source' | 'release' | 'run' | 'expect'
+  readonly what: 'sql' | 'schema' | 'setting' | 'source' | 'release' | 'run' | 'expect' | 'late'
   /** One sentence: which field, which file, which words. */
   readonly text: string
 }

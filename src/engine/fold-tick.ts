@@ -15,6 +15,7 @@ import { foldQuery, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import { queryRows, run } from './duckdb.ts'
 import type { EventPosition, StallInfo } from './engine.ts'
+import { lateAfter } from './late-mark.ts'
 import { type LiveView, openGeneration } from './live-view.ts'
 import { hashColumn, soleStage } from './merged-relation.ts'
 import type { TickRelationOptions, TickSource } from './tick-source.ts'
@@ -157,8 +158,8 @@ export function heldStream({ spec }: LiveView): string | undefined {
 
 /** Views of different batches read alike once their ticks are after both. */
 function lateOption(view: LiveView, source: TickSource): Pick<TickRelationOptions, 'withoutLateAfter'> {
-  if (heldStream(view) === undefined) return {}
-  return { withoutLateAfter: Math.max(view.spec.batch ?? 0, source.from) }
+  const after = lateAfter(view.spec)
+  return after === undefined ? {} : { withoutLateAfter: Math.max(after, source.from) }
 }
 
 function readsPositions(view: LiveView): boolean {

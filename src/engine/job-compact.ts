@@ -11,6 +11,7 @@ import { mergeQuery, partColumns, partKeyColumns } from '../plan/queries.ts'
 import { assert, must } from '../std/assert.ts'
 import { sumFile } from '../std/file-sum.ts'
 import type { Job, JobResult, SliceInfo } from './engine.ts'
+import { lateMark } from './late-mark.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { slicePath } from './slice-path.ts'
 import { sliceTally } from './slice-tally.ts'
@@ -54,7 +55,8 @@ async function mergePart(
   const { view, version } = job.view
   const tally = await sliceTally(connection, stage, first.part, path)
   checkTally(inputs, tally)
-  return { view, version, stage: stage.name, part: first.part, ...range, path, ...staged, ...tally }
+  const whole = { ...range, path, ...staged, ...tally, ...lateMark(job.view, range) }
+  return { view, version, stage: stage.name, part: first.part, ...whole }
 }
 
 function mergedSql(stage: StagePlan, part: string, inputs: readonly SliceInfo[]): string {

@@ -6,6 +6,8 @@
  * and the fold runs again; else the job fails and names the first of them.
  */
 
+import { join } from 'node:path'
+import type { LateRule } from '../lake/late-rule.ts'
 import { lakeRelation, logRelation, overlaps, splitRange } from '../lake/relation.ts'
 import type { CommitRange } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -18,7 +20,9 @@ import { queryRows, queryValue, run } from './duckdb.ts'
 import type { EventPosition, Job, JobResult, SkippedEvent, SliceInfo, StallInfo } from './engine.ts'
 import { type FailingRange, failingPositions, LAST_INDEX } from './failing-positions.ts'
 import { type HotFile, hotFilesOf } from './hot-files.ts'
+import { hotWatermarks } from './hot-watermarks.ts'
 import { sortedPart } from './job-compact.ts'
+import { lateAfter, lateMark } from './late-mark.ts'
 import { soleStage } from './merged-relation.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { slicePath } from './slice-path.ts'
@@ -49,6 +53,8 @@ interface Fold {
   readonly stage: StagePlan
   readonly stream: StreamDef
   readonly hot: readonly HotFile[]
+  /** For a view that holds late events back: what is left out. */
+  readonly late?: LateRule
 }
 
 export async function runFoldJob(job: FoldJob, context: JobContext): Promise<JobResult> {
@@ -60,7 +66,8 @@ export async function runFoldJob(job: FoldJob, context: JobContext): Promise<Job
   const stream = plannedStream(job.view.plan, running)
   const hotRange = splitRange(job.range, job.sources.lake).hot
   const hot = await hotFilesOf(job.sources.log, hotRange, context.tempDir)
-  const fold: Fold = { job, context, stage, stream, hot }
+  const late = await lateRule({ job, stage }, hotRange, context.tempDir)
+  const fold: Fold = { job, context, stage, stream, hot, ...late }
   const events = await countEvents(fold)
   context.report({ done: 0, total: events })
   const found: SkippedEvent[] = []
@@ -108,6 +115,7 @@ async function foldParts(
       path,
       ...staged,
       ...(await sliceTally(context.connection, stage, part, path)),
+      ...lateMark(job.view, job.range),
     })
     context.report({ done: Math.floor((events * slices.length) / names.length), total: events })
   }
@@ -131,7 +139,7 @@ async function partialsOf({ context, stage }: Fold, relation: string): Promise<(
 }
 
 function eventsOf(
-  { job, stage, stream, hot }: Fold,
+  { job, stage, stream, hot, late }: Fold,
   range: CommitRange,
   options: { readonly system?: boolean; readonly skipped: readonly EventPosition[] },
 ): string {
@@ -145,12 +153,39 @@ function eventsOf(
     stage.source.fields,
     range,
     { lake, hotFiles },
-    { ...options, skipped, ingestTime, positions: stage.source.positions === true },
+    {
+      ...options,
+      skipped,
+      ingestTime,
+      positions: stage.source.positions === true,
+      ...(late === undefined ? {} : { late }),
+    },
   )
 }
 
+/** A fold up to the cut of the batch takes late events as any others. */
+async function lateRule(
+  { job, stage }: Pick<Fold, 'job' | 'stage'>,
+  hot: CommitRange,
+  tempDir: string,
+): Promise<Pick<Fold, 'late'>> {
+  const { stream } = stage.source
+  const after = lateAfter(job.view)
+  if (after === undefined || job.range.to <= after) return {}
+  const log = job.sources.log
+  const marks = await hotWatermarks(log, hot, [stream], () => join(tempDir, 'watermarks.csv'))
+  return { late: { take: 'out', after, watermark: marks.sql(stream) } }
+}
+
 /** Events of the stream in the range; whole files say it without being read. */
-async function countEvents({ job, context, stream, hot }: Fold): Promise<number> {
+async function countEvents(fold: Fold): Promise<number> {
+  const { job, context, stream, hot } = fold
+  if (fold.late !== undefined) {
+    const { skipped } = job.view
+    const within = skipped.filter(({ commit }) => commit > job.range.from && commit <= job.range.to)
+    const taken = eventsOf(fold, job.range, { skipped })
+    return within.length + Number(await queryValue(context.connection, `SELECT count(*) FROM (${taken})`))
+  }
   const { lake, hot: hotRange } = splitRange(job.range, job.sources.lake)
   const files = job.sources.lake.files.filter((file) => file.stream === stream.name && overlaps(file, lake))
   const whole = files.filter((file) => file.from >= lake.from && file.to <= lake.to)

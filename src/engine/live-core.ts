@@ -135,21 +135,21 @@ export class LiveCore {
   async published(request: LiveCalls['published']['args']): Promise<undefined> {
     const view = this.#state.live(request.view, request.version)
     const isRows = soleStage(view.spec.plan).kind === 'rows'
-    const { as = {} } = request
+    const { as = {}, sealed, slices } = publishedFor(view, request)
     const reload = as.reload === true
     await this.#state.between.run(async () => {
-      if (reload) refuseWithinTick(view, request.sealed)
-      view.sealed = request.sealed
-      view.slices = request.slices
+      if (reload) refuseWithinTick(view, sealed)
+      view.sealed = sealed
+      view.slices = slices
+      view.slicesBatch = as.batch
       view.unsealed = view.unsealed.filter(
-        (generation) => generation.to === undefined || generation.to > request.sealed,
+        (generation) => generation.to === undefined || generation.to > sealed,
       )
       if (isRows || reload) return
       view.readSet = withBatch(view.readSet, as.batch)
     })
     if (isRows || reload) await this.#images.reload(view, as)
-    else if (view.readSet.image !== undefined && view.readSet.image.cut < request.sealed)
-      this.#images.queue(view)
+    else if (view.readSet.image !== undefined && view.readSet.image.cut < sealed) this.#images.queue(view)
     // The server deletes replaced slices after this answer: wait for the reads that still use them.
     const usesOld = () =>
       this.#state.tables
@@ -351,6 +351,16 @@ function commitsWithin({ log }: LogSources, bytes: number): number {
   const total = log.segments.reduce((sum, segment) => sum + segment.bytes, 0)
   const commits = log.durable - (log.segments[0]?.base ?? log.durable)
   return total <= 0 ? 1 : Math.max(1, Math.floor((bytes * commits) / total))
+}
+
+/** A paused view takes its batch layer alone. */
+function publishedFor(
+  view: LiveView,
+  request: LiveCalls['published']['args'],
+): Pick<LiveCalls['published']['args'], 'sealed' | 'slices' | 'as'> {
+  const batch = request.as?.batch
+  if (view.spec.paused === undefined || batch === undefined) return request
+  return { ...request, sealed: batch, slices: request.slices.filter(({ to }) => to <= batch) }
 }
 
 async function slicesThatDoNotCheck(slices: readonly SliceInfo[]): Promise<SliceInfo[]> {

@@ -10,6 +10,7 @@ import { quoteIdentifier } from '../model/schema.ts'
 import { mergeQuery, partColumns, partKeyColumns, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import type { SealedGeneration, SliceInfo } from './engine.ts'
+import { lateMark } from './late-mark.ts'
 import type { LiveView } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'
 import type { Generation } from './read-set.ts'
@@ -50,6 +51,7 @@ export async function sealView(
       ...range,
       ...file,
       ...(await sliceTally(connection, stage, part, path)),
+      ...lateMark(view.spec, range),
     })
   }
   return { view: view.spec.view, version: view.spec.version, range, slices }

@@ -35,6 +35,8 @@ export interface ViewPlan {
   readonly events?: EventsPlan
   /** The second definition: stages and finish are then of the speed layer alone. */
   readonly batch?: BatchPlan
+  /** Of a view whose logic is TypeScript. */
+  readonly limits?: CodeLimits
 }
 
 /** The batch layer of a view with two definitions: one SELECT over all of history, its rows stored by key. */
@@ -106,6 +108,32 @@ export interface GroupStage {
    * distinct ones, because it says which groups exist. Then one part per exact-distinct argument.
    */
   readonly parts: readonly [MainPart, ...DistinctPart[]]
+  /** The fold is TypeScript: its partial rows come from functions, and are what "$events" means in `foldSql`. */
+  readonly code?: CodeFold
+}
+
+/** Functions that fold a stream: where they are, and what of them decides the rows. */
+export interface CodeFold {
+  /** Of the stored code. */
+  readonly hash: string
+  /** The file in it that declares the fold. */
+  readonly entry: string
+  /** The name under which it is declared. */
+  readonly name: string
+  /** Top-level fields of the stream that are the key. */
+  readonly keys: readonly string[]
+  /** The columns that `finish` gives. */
+  readonly row: readonly Field[]
+  /** `finish` gives a list of rows for each key. */
+  readonly several: boolean
+  /** A partial row is the fold of its range alone and merges by a function; else it is the state at its end. */
+  readonly merges: boolean
+}
+
+/** What the functions of a fold may take; no part of what decides its rows. */
+export interface CodeLimits {
+  readonly stepMs: number
+  readonly memoryBytes: number
 }
 
 export interface StageSource {
@@ -140,10 +168,13 @@ export interface Tally {
 
 export interface PartialColumn extends Column {
   /** How partial values of one group combine; every one is associative and commutative, and ignores NULL. */
-  readonly merge: 'sum' | 'min' | 'max' | 'bool_and' | 'bool_or' | 'bit_xor'
+  readonly merge: 'sum' | 'min' | 'max' | 'bool_and' | 'bool_or' | 'bit_xor' | CodeMerge
   /** Value for a group without partial rows, as SQL: only for the one group of a stage without keys (`0` for counts). */
   readonly emptySql: string
 }
+
+/** `latest`: the value of the row with the greatest `at`. `code`: by the fold's function, in the order of `at`. */
+export type CodeMerge = 'latest' | 'code'
 
 /** Fold gives `k0…`, `v` (the value, never NULL) and `n` (BIGINT, its multiplicity). */
 export interface DistinctPart {
@@ -189,4 +220,6 @@ export interface FinishPlan {
   readonly limited: boolean
   /** Output columns that are group keys untouched, for lookups: output name → key name. */
   readonly keyColumns: Readonly<Record<string, string>>
+  /** A group may have several rows. */
+  readonly several?: true
 }

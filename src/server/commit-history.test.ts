@@ -12,6 +12,7 @@ function filled(commits: number, entriesMax?: number): CommitHistory {
       timeMs: commit * 10,
       watermarksUs: { s: commit * 1000 },
       counts: { s: { accepted: commit * 5, duplicate: 0, rejected: 0 } },
+      offsets: { s: [commit * 5] },
       logBytes: commit * 100,
     })
   }

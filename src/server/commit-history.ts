@@ -8,13 +8,17 @@
 
 import type { LogReader } from '../log/reader.ts'
 import type { LogManifest, StreamCounts } from '../log/types.ts'
-import type { CommitSeq } from '../model/cut.ts'
+import type { CommitSeq, OffsetVector } from '../model/cut.ts'
 
 export interface CommitState {
   readonly commit: CommitSeq
   readonly timeMs: number
   readonly watermarksUs: Readonly<Record<string, number>>
   readonly counts: Readonly<Record<string, StreamCounts>>
+  /** By stream the next offset of each partition. */
+  readonly offsets: OffsetVector
+  /** Per stream with a time field: late events. */
+  readonly late?: Readonly<Record<string, number>>
   /** Bytes of the log written up to this commit since the process began; only differences mean something. */
   readonly logBytes: number
 }
@@ -89,8 +93,8 @@ export async function loadHistory(
   manifest: LogManifest,
 ): Promise<number> {
   const from = manifest.segments[0]?.base ?? 0
-  const { timeMs, watermarksUs, counts } = await reader.begin(manifest)
-  let state: CommitState = { commit: from, timeMs, watermarksUs, counts, logBytes: 0 }
+  const { timeMs, watermarksUs, counts, offsets, late = {} } = await reader.begin(manifest)
+  let state: CommitState = { commit: from, timeMs, watermarksUs, counts, offsets, late, logBytes: 0 }
   history.add(state)
   // A header names only the streams that its commit changed.
   for await (const header of reader.headers(manifest, { from, to: manifest.durable })) {
@@ -99,6 +103,8 @@ export async function loadHistory(
       timeMs: header.timeMs,
       watermarksUs: { ...state.watermarksUs, ...header.watermarksUs },
       counts: { ...state.counts, ...header.counts },
+      offsets: { ...state.offsets, ...header.offsets },
+      late: { ...state.late, ...header.late },
       logBytes: state.logBytes + header.bytes,
     }
     history.add(state)

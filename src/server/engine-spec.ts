@@ -2,6 +2,7 @@
 
 import { layerCut } from '../catalog/batches.ts'
 import { lakeManifest } from '../catalog/lake.ts'
+import { holdsLate, lateCut } from '../catalog/late-cuts.ts'
 import type { Catalog } from '../catalog/open-catalog.ts'
 import { pausedVersions } from '../catalog/paused.ts'
 import { skippedOf } from '../catalog/skipped.ts'
@@ -24,6 +25,7 @@ export function engineViewOf(catalog: Catalog, row: VersionRow): EngineView {
     plan,
     sealed,
     ...(batch === undefined ? {} : { batch }),
+    ...(holdsLate(plan) ? { lateCut: lateCut(catalog, view, version) } : {}),
     onError,
     slices: slicesOf(catalog, view, version),
     skipped: skippedOf(catalog, view, version).map(({ commit, index }) => ({ commit, index })),

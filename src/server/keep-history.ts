@@ -24,11 +24,12 @@ export class HistoryKeeper {
   /** Called for each commit before its senders are answered, so it does little. */
   add(): void {
     const { log, history } = this.#context
-    const { cut, timeMs, counts, watermarksUs } = log.state()
+    const { cut, timeMs, counts, watermarksUs, late } = log.state()
     const { segment, bytes } = lastSegment(log)
     const added = segment === this.#mark.segment ? bytes - this.#mark.bytes : bytes
     this.#mark = { segment, bytes, total: this.#mark.total + added }
-    history.add({ commit: cut.commit, timeMs, counts, watermarksUs, logBytes: this.#mark.total })
+    const { commit, offsets } = cut
+    history.add({ commit, timeMs, counts, watermarksUs, offsets, late, logBytes: this.#mark.total })
   }
 }
 

@@ -7,6 +7,7 @@ import { allSlices } from '../catalog/slices.ts'
 import { serving } from '../catalog/versions.ts'
 import type { VersionId } from '../model/cut.ts'
 import type { Metric } from '../serve/core.ts'
+import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
 
@@ -104,6 +105,13 @@ function viewMetrics(context: ServerContext): readonly Metric[] {
       samples((entry) => entry.slices.reduce((sum, slice) => sum + slice.bytes, 0)),
     ),
     counter('refold_events_skipped_total', 'Events that views left out.', one(allSkipped(catalog).length)),
+    gauge(
+      'refold_view_held_events',
+      'Late events that wait for the next batch of the view.',
+      conservation(context).flatMap(({ view, held }) =>
+        view === null || held === null ? [] : [{ labels: { view }, value: held }],
+      ),
+    ),
   ]
 }
 

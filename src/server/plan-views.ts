@@ -9,6 +9,7 @@ import { ruleMistakes } from '../deploy/compare-rules.ts'
 import { openSqlSyntax } from '../engine/sql-syntax.ts'
 import type { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
+import { heldPlan, holdMistakes } from '../plan/hold-late.ts'
 import { planView } from '../plan/plan-view.ts'
 import { identityBatch, type PlannedSql, withBatch } from './plan-batch-layer.ts'
 
@@ -36,9 +37,12 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
         mistakes.push(...planned.mistakes)
         continue
       }
-      const { plan } = planned
+      if (view.late === 'hold') {
+        mistakes.push(...holdMistakes(view.name, planned.plan, project.streams, view.sqlPlace))
+      }
+      const plan = view.late === 'hold' ? heldPlan(planned.plan) : planned.plan
       mistakes.push(...(await ruleMistakes(view.name, view.expect ?? [], plan.columns, syntax)))
-      const parts = identityParts(identityInput(planned, project.streams))
+      const parts = identityParts(identityInput({ ...planned, plan }, project.streams))
       const identity = { ...parts, sources: view.sources ?? {} }
       const version = versionOf(parts)
       const { name, sql, onError, run } = view
@@ -62,5 +66,6 @@ export function identityInput(
     return [name, [...used, ...inBatch]] as const
   })
   const batch = identityBatch(plan, printedBatch)
-  return { printedSql, streams: read, fields: Object.fromEntries(fields), ...(batch && { batch }) }
+  const late = plan.stages.some(({ source }) => source.late === 'hold') ? { late: 'hold' as const } : {}
+  return { printedSql, streams: read, fields: Object.fromEntries(fields), ...(batch && { batch }), ...late }
 }

@@ -317,6 +317,7 @@ const tables: Readonly<Record<string, SystemTable>> = {
       folded: 'BIGINT',
       pending: 'BIGINT',
       skipped: 'BIGINT',
+      held: 'BIGINT',
     },
     rows: (context) => conservation(context).map((row) => ({ ...row })),
   },

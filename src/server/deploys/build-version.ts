@@ -7,11 +7,12 @@
 import { rmSync } from 'node:fs'
 import { baseCut, basesOf, beginWithBase } from '../../catalog/bases.ts'
 import { lakeManifest } from '../../catalog/lake.ts'
+import { beginLateCut, holdsLate, type LateStand, lateStand } from '../../catalog/late-cuts.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { recordSkipped } from '../../catalog/skipped.ts'
 import { dropSlices } from '../../catalog/slices.ts'
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
-import { addVersion, type NewVersion, readVersion, type VersionRow } from '../../catalog/versions.ts'
+import { addVersion, type NewVersion, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
 import { replayRanges, sizeOf, streamHistory } from '../../deploy/stream-history.ts'
 import type { LogSources } from '../../engine/engine.ts'
 import type { JobOptions } from '../../engine/run-job.ts'
@@ -71,8 +72,23 @@ export function recordVersion(
     known.onError === wanted.onError &&
     JSON.stringify(known.plan) === JSON.stringify(wanted.plan)
   if (unchanged) return
-  addVersion(catalog, isKept ? { ...wanted, plan: known.plan } : wanted, state)
+  catalog.transaction('add-version', () => {
+    addVersion(catalog, isKept ? { ...wanted, plan: known.plan } : wanted, state)
+    if (holdsLate(wanted.plan)) beginLateCut(catalog, wanted.view, wanted.version, firstLate(context, wanted))
+  })
   context.crash('version.recorded')
+}
+
+/**
+ * A version that is built takes what came late long ago as any other event: up to where the one that answers has done
+ * so, that both can be compared at one cut, or up to now.
+ */
+function firstLate({ catalog, log }: ServerContext, { view }: NewVersion): LateStand {
+  const answers = serving(catalog)[view]
+  const row = answers === undefined ? undefined : readVersion(catalog, view, answers)
+  if (row !== undefined && holdsLate(row.plan)) return lateStand(catalog, view, row.version)
+  const { cut, late } = log.state()
+  return { cut: cut.commit, counts: late }
 }
 
 function hasBase({ catalog }: ServerContext, { view, version }: VersionRow): boolean {

@@ -7,6 +7,7 @@
  * the events are folded instead, so it costs time and no answer.
  */
 
+import { fitsLateCut, holdsLate, lateCutAt } from '../../catalog/late-cuts.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { skippedOf } from '../../catalog/skipped.ts'
 import { pastSlicesOf } from '../../catalog/slices.ts'
@@ -60,8 +61,14 @@ export class PastStates implements Past {
       throw new RefoldError('VERSION_UNKNOWN', `view "${view}" has no version "${version}"`)
     }
     const stage = row.plan.stages[0]
+    const late = holdsLate(row.plan)
+      ? Math.min(cut, options.lateCut ?? lateCutAt(catalog, view, version, cut))
+      : undefined
     const usable = pastSlicesOf(catalog, view, version).filter(
-      (slice) => !this.#damaged.has(slice.path) && (slice.base || options.fromLog !== true),
+      (slice) =>
+        !this.#damaged.has(slice.path) &&
+        (slice.base || options.fromLog !== true) &&
+        (late === undefined || fitsLateCut(slice, late)),
     )
     const parts = stage === undefined ? [] : partNames(stage)
     const start = Math.min(row.start, cut)
@@ -80,6 +87,7 @@ export class PastStates implements Past {
       })),
       border,
       cut,
+      ...(late === undefined ? {} : { batch: { cut: late } }),
       skipped: skippedOf(catalog, view, version)
         .filter(({ commit }) => commit <= cut)
         .map(({ commit, index }) => ({ commit, index })),
@@ -156,9 +164,10 @@ export class PastStates implements Past {
   /** The same state by another chain, where its chain has the damaged slice. */
   #without(state: PastState, damaged: string): PastState {
     if (!state.slices.some(({ path }) => path === damaged)) return state
-    const { view, version, cut, lateOnly } = state
+    const { view, version, cut, lateOnly, batch } = state
     const upTo = lateOnly === undefined ? cut : Math.min(cut, lateOnly.after)
-    const { slices, border } = this.stateAt(view, version, upTo)
+    const options = batch === undefined ? {} : { lateCut: batch.cut }
+    const { slices, border } = this.stateAt(view, version, upTo, options)
     return { ...state, slices, border }
   }
 

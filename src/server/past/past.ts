@@ -10,6 +10,11 @@ import type { CommitSeq, VersionId } from '../../model/cut.ts'
 export interface StateOptions {
   /** Fold everything again from the log, whatever slices say. */
   readonly fromLog?: boolean
+  /**
+   * Of a version that holds late events back: the cut up to which they are a part of it. Left out: that of its last
+   * batch up to the cut.
+   */
+  readonly lateCut?: CommitSeq
 }
 
 export interface PastQuestion {

@@ -10,8 +10,10 @@ import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parentPort, workerData } from 'node:worker_threads'
 import { RefoldError, toErrorBody } from '../model/errors.ts'
+import type { CodeFiles } from './code.ts'
 import { importMistake } from './import-mistake.ts'
 import type { LoadAnswer } from './load.ts'
+import { packageAround, packageOf } from './package-of.ts'
 import { ownRoot, resolveProjectModule } from './project-modules.ts'
 import { resolveProject } from './resolve-project.ts'
 
@@ -33,7 +35,9 @@ async function load(): Promise<LoadAnswer> {
     const sqlFiles = readSqlFiles(path.join(root, 'views'))
     const sourcesOf = (start: readonly string[]) => sourceHashes(root, start)
     const exported = module.default
-    const resolved = resolveProject({ file, root, exported, sqlFiles, sourcesOf, fileHash })
+    const codeOf = (start: string) => codeFiles(root, start)
+    const source = { file, root, exported, sqlFiles, sourcesOf, fileHash, codeOf }
+    const resolved = resolveProject(source)
     if (resolved.ok) return { ok: true, project: resolved.project, files: [...files] }
     return { ok: false, mistakes: resolved.mistakes.map(toErrorBody), files: [...files] }
   } catch (error) {
@@ -63,18 +67,40 @@ function readSqlFiles(folder: string): { name: string; file: string; sql: string
 
 /** Hashes of the project's files among `start` and of all that they import, by their path below the root. */
 function sourceHashes(root: string, start: readonly string[]): Readonly<Record<string, string>> {
+  const reached = reachedFrom(start)
+  const entries = [...reached]
+    .filter((name) => files.has(name))
+    .map((name) => {
+      const hash = createHash('sha256').update(readFileSync(name)).digest('hex')
+      return [path.relative(root, name).split(path.sep).join('/'), hash] as const
+    })
+  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** The project's files and the packages that a file of the project is made of; undefined for any other file. */
+function codeFiles(root: string, start: string): CodeFiles | undefined {
+  if (!files.has(start)) return undefined
+  const own = fileURLToPath(ownRoot)
+  const packages = [...reachedFrom([start])]
+    .filter((name) => !files.has(name) && !name.startsWith(own))
+    .flatMap((name) => packageAround(name) ?? [])
+    .map(({ name, version }) => [name, version] as const)
+    // What only Refold brings along, as zod where the project has none, is a part of its release.
+    .filter(([name]) => packageOf(start, name) !== undefined)
+  const sorted = [...new Map(packages)].sort(([a], [b]) => (a < b ? -1 : 1))
+  return { files: sourceHashes(root, [start]), packages: Object.fromEntries(sorted) }
+}
+
+/** Files and all that they import, packages included. */
+function reachedFrom(start: readonly string[]): ReadonlySet<string> {
   const reached = new Set<string>()
   const reach = (name: string): void => {
-    if (reached.has(name) || !files.has(name)) return
+    if (reached.has(name)) return
     reached.add(name)
     for (const imported of imports.get(name) ?? []) reach(imported)
   }
   for (const name of start) reach(name)
-  const entries = [...reached].map((name) => {
-    const hash = createHash('sha256').update(readFileSync(name)).digest('hex')
-    return [path.relative(root, name).split(path.sep).join('/'), hash] as const
-  })
-  return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
+  return reached
 }
 
 function noteImport(parent: string | undefined, url: string): void {

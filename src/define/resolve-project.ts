@@ -6,6 +6,7 @@
 
 import { RefoldError } from '../model/errors.ts'
 import { nearestName } from '../std/nearest-name.ts'
+import type { CodeFiles } from './code.ts'
 import { type CallSite, filesOnStack, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
@@ -25,9 +26,11 @@ export interface ProjectSource {
   /** What the file exports as default. */
   readonly exported: unknown
   readonly sqlFiles: readonly { readonly name: string; readonly file: string; readonly sql: string }[]
-  /** Hashes of files and of all that they import, by their path below the root. */
   /** Of a file's bytes, by its absolute path; undefined where there is none. */
   readonly fileHash?: (path: string) => string | undefined
+  /** What a file of the project is made of, imports included; undefined for a file that is none. */
+  readonly codeOf?: (file: string) => CodeFiles | undefined
+  /** Hashes of files and of all that they import, by their path below the root. */
   readonly sourcesOf?: (files: readonly string[]) => Readonly<Record<string, string>>
 }
 

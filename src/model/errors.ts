@@ -9,12 +9,15 @@ import { definitionErrors } from './definition-errors.ts'
 import { deployErrors } from './deploy-errors.ts'
 import { type ErrorRow, row } from './error-row.ts'
 import { eventErrors } from './event-errors.ts'
+import { logicErrors } from './logic-errors.ts'
 import type { JsonValue } from './schema.ts'
 
 /** Sorted by area; a code is `AREA_WHAT`, stable for ever. */
 export const errorTable = {
   // define and plan: what a user wrote
   ...definitionErrors,
+  // logic in TypeScript
+  ...logicErrors,
   // deploys
   ...deployErrors,
   ...checkErrors,

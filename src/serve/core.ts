@@ -10,6 +10,7 @@ import type { AppendRequest, AppendResult, LogEvent } from '../log/types.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { JsonValue, StreamDef } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
+import type { CoreBatches } from './core-batches.ts'
 import type { CoreChecks } from './core-checks.ts'
 import type { CoreCompare } from './core-compare.ts'
 import type { CoreDead } from './core-dead.ts'
@@ -151,6 +152,7 @@ export interface Core {
   /** What a deploy of this project, as a client sent it, would do. */
   plan(project: unknown): Promise<DeployPlan>
   readonly lake: CoreLake
+  readonly batches: CoreBatches
   readonly checks: CoreChecks
   readonly compare: CoreCompare
   readonly dead: CoreDead

@@ -61,6 +61,10 @@ export interface ServerContext {
   readonly lostBases: Map<string, RefoldError>
   /** Who follows a view's changes, each with the cut it has reached; a new engine keeps the states at these cuts. */
   readonly followers: Set<{ cut: CommitSeq }>
+  /** By view: the cut that the batch under way folds up to; an engine that is started stops there once. */
+  readonly batchCuts: Map<string, CommitSeq>
+  /** By `view@version`: the last batch that found what was served wrong, and put it right. */
+  readonly repairs: Map<string, number>
   /** Called at every crash point; in production it does nothing. */
   crash(point: ServerCrashPoint): void
   streams(): readonly StreamDef[]

@@ -45,6 +45,7 @@ export function createCore(parts: CoreParts): Core {
     explain: async (view) => explainView(context, view),
     plan: (sent) => refusingProject(() => parts.deploys.plan(receivedProject(sent, parts.project()))),
     lake: createLakeCore(context, parts.trimming),
+    batches: parts.batches,
     checks: parts.checks,
     verify: parts.verify,
     pauses: parts.pauses,

@@ -2,6 +2,7 @@
 
 import type { ProjectDef } from '../define/types.ts'
 import type { JsonValue } from '../model/schema.ts'
+import type { Batches } from './batch/batches.ts'
 import type { Checks } from './checks/checks.ts'
 import type { ServerContext } from './context.ts'
 import type { Deploys } from './deploys/deploys.ts'
@@ -20,6 +21,7 @@ export interface CoreParts {
   /** How the project's file differs from what is deployed; undefined: it does not, or is not served that way. */
   readonly differs: () => JsonValue | undefined
   readonly sealing: Sealing
+  readonly batches: Batches
   readonly trimming: LakeTrimming
   readonly checks: Checks
   readonly verify: Verify

@@ -46,7 +46,18 @@ export const lakeCrashPoints = [
   'lake.leftovers-deleted',
 ] as const
 
+/** Of a batch and its publication. */
+export const batchCrashPoints = [
+  'batch.captured',
+  'batch.lake',
+  'batch.folded',
+  'batch.staged',
+  'batch.published',
+  'batch.swapped',
+] as const
+
 export type ServerCrashPoint =
   | (typeof serverCrashPoints)[number]
   | (typeof deployCrashPoints)[number]
   | (typeof lakeCrashPoints)[number]
+  | (typeof batchCrashPoints)[number]

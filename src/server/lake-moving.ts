@@ -64,6 +64,30 @@ export class LakeMoving {
     await this.#drops
   }
 
+  /** Moves what is in the hot log up to a cut, and what came with it. */
+  async moveThrough(cut: CommitSeq): Promise<void> {
+    const { catalog, log, segmentPolicy } = this.#context
+    while (lakeThrough(catalog) < cut) {
+      if (this.#moving !== undefined) {
+        await this.#moving
+        continue
+      }
+      const move = async () => {
+        if ((this.#closed().at(-1)?.last ?? 0) < cut) await log.roll()
+        const closed = this.#closed()
+        const sizes = closed.map(({ bytes }) => ({ bytes, ageMs: Number.POSITIVE_INFINITY }))
+        if (closed.length > 0) await this.#move(closed.slice(0, segmentsToMove(segmentPolicy, sizes)))
+      }
+      const moved = move()
+      this.#moving = moved
+        .catch(() => {})
+        .finally(() => {
+          this.#moving = undefined
+        })
+      await moved
+    }
+  }
+
   async settled(): Promise<void> {
     await this.#moving
     await this.#drops

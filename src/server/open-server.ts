@@ -27,6 +27,8 @@ import { type Logger, silentLogger } from '../std/logger.ts'
 import { Semaphore } from '../std/semaphore.ts'
 import { Serial } from '../std/serial.ts'
 import { refoldBadSlices } from './bad-slices.ts'
+import { Batches } from './batch/batches.ts'
+import { compareBatch } from './batch/compare-batch.ts'
 import { checkedViews } from './checked-project.ts'
 import { Checks } from './checks/checks.ts'
 import { CommitHistory } from './commit-history.ts'
@@ -94,6 +96,7 @@ export interface RunningServer {
 
 const KEEP_ALIVE_MS = 60_000
 const SEAL_CHECK_MS = 100
+const BATCH_CHECK_MS = 50
 const JOURNAL_MS = 1_000
 const WARM_CHECK_MS = 1_000
 const HISTORY_CHECK_MS = 60_000
@@ -154,6 +157,7 @@ class Server implements RunningServer {
   readonly #journaling: Journaling
   readonly #sealing: Sealing
   readonly #lake: LakeKeeping
+  readonly #batches: Batches
   readonly #checks: Checks
   readonly #verify: Verify
   readonly #pauses: Pauses
@@ -218,6 +222,10 @@ class Server implements RunningServer {
     this.#pauses = new Pauses(this.#context)
     this.#sealing = new Sealing(this.#context)
     this.#lake = new LakeKeeping(this.#context, this.#sealing, options)
+    this.#batches = new Batches({
+      ...{ context: this.#context, lake: this.#lake.moving, sealing: this.#sealing },
+      compare: compareBatch,
+    })
     this.#versions = new ViewVersions(this.#context)
     this.#history = new HistoryKeeper(this.#context)
     this.#deployment = new Deployment(this.#context, {
@@ -238,6 +246,7 @@ class Server implements RunningServer {
       differs: () => this.#deployment.differs,
       sealing: this.#sealing,
       trimming: this.#lake.trimming,
+      batches: this.#batches,
       checks: this.#checks,
       verify: this.#verify,
       pauses: this.#pauses,
@@ -297,6 +306,7 @@ class Server implements RunningServer {
     const adopts = this.#options.views !== 'deployed'
     await this.#history.load()
     await this.#lake.moving.dropLeftovers()
+    this.#batches.recover()
     log.onDurable(() => this.#onDurable())
     if (adopts) {
       await this.deploys.supersede('the project was taken over at once')
@@ -315,6 +325,7 @@ class Server implements RunningServer {
     else this.#background('deploys', this.#deployment.goOn(kept))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
     this.#lake.begin((periodMs, task) => this.#every(periodMs, task))
+    this.#every(BATCH_CHECK_MS, () => this.#batches.tick())
     this.#every(JOURNAL_MS, () => this.#journaling.write())
     const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
     this.#every(this.#options.historyCheckMs ?? HISTORY_CHECK_MS, () => cleaning.check())
@@ -375,6 +386,7 @@ class Server implements RunningServer {
     for (const cancel of this.#timers) cancel()
     this.#versions.stop()
     await this.deploys.stop()
+    await this.#batches.stop()
     await this.#checks.stop()
     await this.#verify.stop()
     await this.http?.close()

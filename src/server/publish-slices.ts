@@ -10,6 +10,7 @@
 
 import { rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { layerCut } from '../catalog/batches.ts'
 import { publishSlices as publishInCatalog, type SlicePublication, slicesOf } from '../catalog/slices.ts'
 import { readVersion, sealedCut } from '../catalog/versions.ts'
 import type { SliceInfo } from '../engine/engine.ts'
@@ -64,7 +65,7 @@ export async function publishStagedSlices(
     const told =
       running === undefined || context.supervisor.viewProgress(view, version) === undefined
         ? Promise.resolve()
-        : running.engine.published(view, version, sealed, slices)
+        : running.engine.published(view, version, sealed, slices, publishedAs(context, view, version))
     // The message is on its way, in order; waiting for readers to let go of old slices must not hold up others.
     return { told: told.catch((error: unknown) => ignoreEnded(error)) }
   })
@@ -78,6 +79,16 @@ export async function publishStagedSlices(
   return true
 }
 
+/** What the engine has to know of the batch layer that the slices belong to. */
+export function publishedAs(
+  { catalog }: ServerContext,
+  view: string,
+  version: VersionId,
+): { readonly batch?: CommitSeq } {
+  const batch = layerCut(catalog, view, version)
+  return batch === undefined ? {} : { batch }
+}
+
 function stillWanted(context: ServerContext, publication: StagedSlices): boolean {
   const { view, version, epoch, replaced } = publication
   if (epoch !== undefined && context.supervisor.running?.epoch !== epoch) return false
@@ -88,7 +99,7 @@ function stillWanted(context: ServerContext, publication: StagedSlices): boolean
 }
 
 /** A name that no file had before: a range can be folded or merged more than once. */
-function finalPath(context: ServerContext, slice: SliceInfo): string {
+export function finalPath(context: ServerContext, slice: SliceInfo): string {
   const name = `${slice.from}-${slice.to}-${slice.part}-${slice.version.slice(0, 12)}-${randomSeed().slice(0, 8)}`
   return join(context.folder.slices, basename(slice.view), `${name}.parquet`)
 }

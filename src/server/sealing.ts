@@ -4,6 +4,7 @@
  * since nothing is changed until a publication commits.
  */
 
+import { layerCut } from '../catalog/batches.ts'
 import { slicesOf } from '../catalog/slices.ts'
 import { readVersion, sealedCut } from '../catalog/versions.ts'
 import type { Job, SliceInfo, ViewProgress } from '../engine/engine.ts'
@@ -21,6 +22,8 @@ export class Sealing {
   readonly #context: ServerContext
   readonly #merging = new Set<string>()
   #sealing: Promise<void> | undefined
+  /** By `view@version`: resolves when its tail may be sealed again. */
+  readonly #holds = new Map<string, Promise<void>>()
   #restUntilMs = 0
   #seals = 0
   #merges = 0
@@ -46,8 +49,34 @@ export class Sealing {
 
   /** Seals these views now, whatever the policy says, and resolves when they are published. */
   async sealNow(views: readonly ViewProgress[]): Promise<void> {
-    while (this.#sealing !== undefined) await this.#sealing
+    for (;;) {
+      const held = views.find((view) => this.#isHeld(view))
+      const wait = held === undefined ? this.#sealing : this.#holds.get(`${held.view}@${held.version}`)
+      if (wait === undefined) break
+      await wait
+    }
     await this.#seal(views)
+  }
+
+  /**
+   * Seals this version no more until `release`; resolves when no seal is under way. For a batch that is about to take
+   * the place of its slices, and folds again what they hold.
+   */
+  async hold(view: string, version: string): Promise<{ readonly release: () => void }> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const key = `${view}@${version}`
+    this.#holds.set(key, promise)
+    while (this.#sealing !== undefined) await this.#sealing
+    return {
+      release: () => {
+        this.#holds.delete(key)
+        resolve()
+      },
+    }
+  }
+
+  #isHeld({ view, version }: Pick<ViewProgress, 'view' | 'version'>): boolean {
+    return this.#holds.has(`${view}@${version}`)
   }
 
   #seal(due: readonly ViewProgress[]): Promise<void> {
@@ -59,6 +88,7 @@ export class Sealing {
 
   #isDue(view: ViewProgress): boolean {
     const { history, catalog, clock, sealPolicy } = this.#context
+    if (this.#isHeld(view)) return false
     const sealed = sealedCut(catalog, view.view, view.version)
     if (sealed === undefined) return false
     return shouldSeal(sealPolicy(), {
@@ -113,7 +143,10 @@ export class Sealing {
     const { catalog, folder, logger } = this.#context
     const row = readVersion(catalog, view, version)
     if (row === undefined || row.state === 'retired' || row.state === 'failed') return false
-    const ranges = slicesByRange(slicesOf(catalog, view, version))
+    // What a batch made stays as it made it.
+    const after = layerCut(catalog, view, version) ?? 0
+    const speed = slicesOf(catalog, view, version).filter(({ from }) => from >= after)
+    const ranges = slicesByRange(speed)
     const merge = chooseMerge(ranges.map((slices) => slices.reduce((sum, slice) => sum + slice.bytes, 0)))
     if (merge === undefined) return false
     const inputs = ranges.slice(merge.first, merge.first + merge.count).flat()

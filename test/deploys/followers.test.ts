@@ -80,6 +80,7 @@ class Reader {
       else this.rows.set(String(next['user']), JSON.stringify(next))
     }
     if (delta.cause !== undefined) {
+      assert.ok(delta.cause.kind === 'version')
       assert.deepEqual([delta.cause.kind, delta.cause.from], ['version', this.version])
     }
     this.cut = delta.to

@@ -10,6 +10,7 @@ import type { AppendRequest, AppendResult, LogEvent } from '../../src/log/types.
 import { RefoldError } from '../../src/model/errors.ts'
 import type { Field, FieldType, StreamDef } from '../../src/model/schema.ts'
 import type { AnswerMeta, Core, EventsRequest, ViewDelta, ViewInfo } from '../../src/serve/core.ts'
+import type { BatchInfo } from '../../src/serve/core-batches.ts'
 
 export const fakeVersion = 'a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90'
 const startMs = Date.UTC(2026, 0, 1)
@@ -76,6 +77,14 @@ function pauseInfo(view: string, reason: string) {
   return { view, version: fakeVersion, reason, at: '2026-01-01T00:00:00.000Z', answers: 'refuse' } as const
 }
 
+export const batchInfo: BatchInfo = {
+  ...{ id: 4, view: 'totals', version: fakeVersion, state: 'published', cut: 5, from: 3 },
+  promise: { offsets: { orders: [2, 0, 1, 0] }, watermarks: { orders: '2026-01-01T00:00:00Z' } },
+  ...{ events: 3, divergence: 0, reason: null },
+  startedAt: '2026-01-01T00:00:01.000Z',
+  endedAt: '2026-01-01T00:00:02.000Z',
+}
+
 export interface FakeCore extends Core {
   readonly requests: AppendRequest[]
   readonly events_: LogEvent[]
@@ -139,6 +148,10 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
       }),
       send: noted('dead.send', async () => ({ cut: null, results: [] })),
       drop: noted('dead.drop', async (letters) => letters.length),
+    },
+    batches: {
+      list: noted('batches.list', (view) => [{ ...batchInfo, view }]),
+      run: noted('batches.run', async (view) => ({ ...batchInfo, view })),
     },
     checks: {
       list: noted('checks.list', () => []),

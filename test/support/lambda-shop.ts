@@ -1,0 +1,107 @@
+/**
+ * For tests: the shop's server with views that run as lambda, and plain DuckDB over what was sent as the oracle. State:
+ * that of the shop.
+ */
+
+import assert from 'node:assert/strict'
+import { DuckDBInstance } from '@duckdb/node-api'
+import type { BatchScheduleDef, LambdaDef, ViewDef } from '../../src/define/types.ts'
+import type { BatchInfo } from '../../src/serve/core-batches.ts'
+import { eventually, money, type Row, ShopServer, shopView } from './shop-server.ts'
+
+const perUser = `SELECT "user", count(*) AS n, sum(amount) AS total, count(DISTINCT amount) AS prices FROM sales GROUP BY "user"`
+const large = 'SELECT id, "user", amount FROM sales WHERE amount > 5'
+const whole = 'SELECT count(*) AS n, sum(amount) AS total FROM sales'
+
+/** By view: what it is. */
+export const lambdaSql: Readonly<Record<string, string>> = { per_user: perUser, large, whole }
+
+export function lambdaRun(schedule: BatchScheduleDef, more: Partial<LambdaDef> = {}): LambdaDef {
+  return {
+    ...{ kind: 'lambda', schedule, incremental: false, whenSpeedFails: 'stale', maxDivergence: 0 },
+    ...more,
+  }
+}
+
+/** A view with groups, one of rows and one of a single row, all run as lambda. */
+export function lambdaViews(schedule: BatchScheduleDef, more: Partial<LambdaDef> = {}): readonly ViewDef[] {
+  const run = lambdaRun(schedule, more)
+  return Object.entries(lambdaSql).map(([name, sql]) => shopView(name, sql, { run }))
+}
+
+/** Nothing is due by itself for as long as a test runs. */
+export const byHand: BatchScheduleDef = { kind: 'every', everyMs: 86_400_000 }
+
+export class LambdaShop extends ShopServer {
+  /** Of the last commit. */
+  get cut(): number {
+    return this.sent.at(-1)?.cut ?? 0
+  }
+
+  batch(view: string): Promise<BatchInfo> {
+    return this.server.core.batches.run(view, { wait: true })
+  }
+
+  /** Runs one batch and sees that it was published. */
+  async published(view: string): Promise<BatchInfo> {
+    const batch = await this.batch(view)
+    assert.deepEqual([batch.state, batch.reason], ['published', null])
+    return batch
+  }
+
+  /** Waits for a published batch that reaches a cut. */
+  async batchAfter(view: string, cut: number): Promise<void> {
+    await eventually(() =>
+      this.server.core.batches
+        .list(view, 100)
+        .some((batch) => batch.state === 'published' && (batch.cut ?? 0) >= cut),
+    )
+  }
+
+  /** Every view equals its SQL over the events up to the cut of its answer. */
+  async check(views: readonly string[] = Object.keys(lambdaSql)): Promise<void> {
+    const after = this.cut
+    for (const view of views) {
+      const answer = await this.server.core.readView(
+        { view, where: {}, order: [], limit: 100_000 },
+        { after },
+      )
+      assert.deepEqual(
+        sorted(JSON.parse(answer.json) as Row[]),
+        sorted(await this.expected(view, answer.cut)),
+        `view ${view} at cut ${answer.cut}`,
+      )
+    }
+  }
+
+  /** The view's SQL over the events that were sent up to a cut. */
+  async expected(view: string, cut: number): Promise<Row[]> {
+    const instance = await DuckDBInstance.create(':memory:')
+    const connection = await instance.connect()
+    try {
+      await connection.run('CREATE TABLE sales (id VARCHAR, "user" VARCHAR, amount DECIMAL(18, 2))')
+      const rows = this.sent
+        .filter((sale) => sale.cut <= cut)
+        .map(({ id, user, cents }) => `('${id}', '${user}', ${money(cents)})`)
+      if (rows.length > 0) await connection.run(`INSERT INTO sales VALUES ${rows.join(', ')}`)
+      const result = await connection.runAndReadAll(lambdaSql[view] ?? '')
+      return JSON.parse(JSON.stringify(result.getRowObjectsJson())) as Row[]
+    } finally {
+      connection.closeSync()
+      instance.closeSync()
+    }
+  }
+}
+
+/** Numbers as texts, rows in a fixed order. */
+export function sorted(rows: readonly Row[]): readonly string[] {
+  return rows
+    .map((row) =>
+      JSON.stringify(
+        Object.entries(row)
+          .map(([name, value]) => [name, value === null ? null : String(value)])
+          .sort(),
+      ),
+    )
+    .sort()
+}

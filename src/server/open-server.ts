@@ -11,11 +11,11 @@ import { lakeManifest } from '../catalog/lake.ts'
 import { recordStreams } from '../catalog/streams.ts'
 import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
-import type { EngineSettings, Job, JobResult, LiveEngine } from '../engine/engine.ts'
+import type { Job, JobResult, LiveEngine } from '../engine/engine.ts'
 import { startLiveEngine } from '../engine/live-engine.ts'
 import { createPastEngine } from '../engine/past-engine.ts'
 import { type JobOptions, runJob } from '../engine/run-job.ts'
-import { type JobSettings, startWorker } from '../engine/started-worker.ts'
+import { startWorker } from '../engine/started-worker.ts'
 import type { CommitLog } from '../log/commit-log.ts'
 import { RefoldError } from '../model/errors.ts'
 import { type SegmentPolicy, segmentPolicy } from '../run/kappa.ts'
@@ -40,6 +40,7 @@ import { deployedProject, isDeployed, readStreams } from './deploys/deployed-pro
 import { Deployment } from './deploys/deployment.ts'
 import type { Deploys } from './deploys/deploys.ts'
 import { EngineMeters } from './engine-meters.ts'
+import { engineSettings, jobSettings, pastSettings } from './engine-settings.ts'
 import { engineSpecOf } from './engine-spec.ts'
 import { EngineSupervisor, type SupervisorOptions } from './engine-supervisor.ts'
 import { foldAgain } from './fold-again.ts'
@@ -103,7 +104,6 @@ const HISTORY_CHECK_MS = 60_000
 const CHECK_MS = 500
 /** Workers at a time; the live engine and the server need the cores too. */
 const WORKERS = 2
-const WORKER_MEMORY_SHARE = 0.5
 
 /** Opens a project's data folder and serves it. Throws ProjectMistakes, or the RefoldError that kept it from opening. */
 export async function openServer(file: ProjectDef, options: ServerOptions = {}): Promise<RunningServer> {
@@ -210,7 +210,7 @@ class Server implements RunningServer {
       batchCuts: new Map(),
       repairs: new Map(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
-      startFoldWorker: () => startWorker(this.#jobSettings('fold')),
+      startFoldWorker: () => startWorker(jobSettings(this.#project.engine, folder.scratch, 'fold')),
       sealPolicy: () => this.#project.seal,
       segmentPolicy: { ...segmentPolicy, ...options.segments },
       crash: options.crash ?? (() => {}),
@@ -267,11 +267,16 @@ class Server implements RunningServer {
         const followed = [...[...followers].map(({ cut }) => cut), ...batchCuts.values()]
         const own = this.#project.streams
         const streams = [...own, ...readStreams(folder.catalog, own)]
-        const spec = engineSpecOf(folder.catalog, log.manifest(), streams, this.#engineSettings(), followed)
+        const settings = engineSettings(this.#project.engine, folder.scratch)
+        const spec = engineSpecOf(folder.catalog, log.manifest(), streams, settings, followed)
         return this.#pauses.careful ? { ...spec, careful: true } : spec
       },
       onDied: (reason, careful) =>
-        this.#pauses.engineDied(this.#engineSettings().scratchDir, reason, careful),
+        this.#pauses.engineDied(
+          engineSettings(this.#project.engine, folder.scratch).scratchDir,
+          reason,
+          careful,
+        ),
       onHealthy: () => this.#pauses.engineLived(),
       exclusive: (task) => publications.run(task),
       onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),
@@ -293,7 +298,7 @@ class Server implements RunningServer {
       catalog: folder.catalog,
       logger: this.#options.logger ?? silentLogger,
       pins,
-      engine: createPastEngine({ ...this.#workerSettings(), scratchDir: `${folder.scratch}/past`, clock }),
+      engine: createPastEngine({ ...pastSettings(this.#project.engine, folder.scratch), clock }),
       streams: () => this.#project.streams,
       writeSkips: () => skips.write(),
       timeoutMs: () => this.#project.engine.statementTimeoutMs,
@@ -442,17 +447,6 @@ class Server implements RunningServer {
     }
   }
 
-  #engineSettings(): EngineSettings {
-    const { memoryBytes, threads, statementTimeoutMs, heavyStatements } = this.#project.engine
-    return {
-      memoryBytes,
-      threads,
-      statementTimeoutMs,
-      heavyStatements,
-      scratchDir: `${this.#context.folder.scratch}/live`,
-    }
-  }
-
   #runJob<K extends Job['kind']>(
     job: Extract<Job, { kind: K }>,
     options: JobOptions = {},
@@ -460,25 +454,11 @@ class Server implements RunningServer {
     const stop = this.#stopWork.signal
     refuseTrimmed(this.#context, job)
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-    const settings = this.#jobSettings(job.kind)
+    const settings = jobSettings(this.#project.engine, this.#context.folder.scratch, job.kind)
     return this.#workers.run(
       async () => (await runJob(job, settings, { ...options, signal })) as Extract<JobResult, { kind: K }>,
       signal,
     )
-  }
-
-  #jobSettings(kind: Job['kind']): JobSettings {
-    // A replay may use every core that nobody else wants: workers stand behind all others in the scheduler's order.
-    const threads = kind === 'fold' ? { threads: this.#project.engine.threads } : {}
-    return { ...this.#workerSettings(), ...threads, scratchDir: this.#context.folder.scratch }
-  }
-
-  #workerSettings(): Pick<EngineSettings, 'memoryBytes' | 'threads'> {
-    const { memoryBytes, threads } = this.#project.engine
-    return {
-      memoryBytes: Math.floor(memoryBytes * WORKER_MEMORY_SHARE),
-      threads: Math.max(1, Math.floor(threads / 2)),
-    }
   }
 
   #every(periodMs: number, task: () => void): void {

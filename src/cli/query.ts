@@ -3,7 +3,7 @@
  * answer's cut, version and lag go to stderr, so that stdout is data alone. No state.
  */
 
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { RefoldError } from '../model/errors.ts'
 import type { Column } from '../plan/plan.ts'
 import { withSentText } from './cli-error.ts'
@@ -23,6 +23,7 @@ interface QueryOptions extends ServerOptions {
   readonly asOf?: string
   readonly asReportedAt?: string
   readonly version?: string
+  readonly layer?: string
   readonly cost?: boolean
   readonly ndjson?: boolean
 }
@@ -40,6 +41,11 @@ export function queryCommand(cli: Cli): Command {
     .option('--as-of <moment>', 'with the events up to this cut, or up to this time of ingest')
     .option('--as-reported-at <time>', 'as a reader got it at this time, from the version that answered then')
     .option('--version <digits>', 'with --view: this version, by its first 12 digits or more')
+    .addOption(
+      new Option('--layer <name>', 'with --view: one layer of a lambda view; left out: both, merged').choices(
+        ['batch', 'speed'],
+      ),
+    )
     .option(
       '--cost',
       'with --view and a moment of the past: say what the answer costs, and do not ask for it',
@@ -71,8 +77,11 @@ async function runQuery(cli: Cli, sqlArgument: string | undefined, options: Quer
       hint: 'Add `--view NAME`, or say it in the SQL.',
     })
   }
-  if (options.view === undefined && (options.version !== undefined || options.cost === true)) {
-    throw new RefoldError('CLI_USAGE', '--version and --cost go with --view', { hint: 'Add `--view NAME`.' })
+  const alone = ['version', 'layer', 'cost'] as const
+  for (const name of options.view === undefined ? alone : []) {
+    if (options[name] === undefined) continue
+    const hint = name === 'layer' ? `Write \`FROM ${options.layer}.VIEW\` in the SQL.` : 'Add `--view NAME`.'
+    throw new RefoldError('CLI_USAGE', `--${name} goes with --view`, { hint })
   }
   const client = openClient(options, cli.env)
   try {
@@ -126,6 +135,7 @@ function askView(client: Client, view: string, options: QueryOptions): Promise<s
     as_of: options.asOf,
     as_reported_at: options.asReportedAt,
     version: options.version,
+    layer: options.layer,
     explain: options.cost === true ? '1' : undefined,
   }
   for (const condition of options.where ?? []) {
@@ -158,6 +168,14 @@ async function printCost(cli: Cli, text: string, options: QueryOptions): Promise
   await cli.terminal.data(`${lines.join('\n')}\n`)
 }
 
+interface BatchNote {
+  readonly cut: number
+  readonly ageMs: number
+  readonly spanMs: number
+  readonly approximate?: readonly string[]
+  readonly stale?: string
+}
+
 export interface QueryAnswer {
   readonly cut: number
   /** When this was reported; null where the past was asked for by a cut or a time. */
@@ -167,6 +185,8 @@ export interface QueryAnswer {
   readonly versions?: Readonly<Record<string, string>>
   readonly lagMs: number
   readonly stalled?: Readonly<Record<string, ExactJson>>
+  readonly batch?: BatchNote
+  readonly batches?: Readonly<Record<string, BatchNote>>
   readonly trimmed?: Readonly<Record<string, { cut: number; events: number; until: string | null }>>
   readonly columns: readonly Column[]
   readonly rows: readonly TableRow[]
@@ -185,6 +205,9 @@ async function printAnswer(cli: Cli, text: string, options: QueryOptions): Promi
     formatTable(answer.columns, answer.rows, { style: terminal.dataStyle, width: terminal.dataWidth() }),
   )
   for (const line of footer(answer, options)) terminal.talk(terminal.talkStyle.dim(line))
+  for (const { text, isAlarm } of batchLines(answer)) {
+    terminal.talk(isAlarm ? terminal.talkStyle.yellow(text) : terminal.talkStyle.dim(text))
+  }
   for (const [stream, trim] of Object.entries(answer.trimmed ?? {})) {
     const until = trim.until === null ? '' : `, of ${trim.until} and before,`
     const words = `stream "${stream}" begins after cut ${trim.cut}: ${trim.events} events${until} were trimmed`
@@ -196,6 +219,25 @@ async function printAnswer(cli: Cli, text: string, options: QueryOptions): Promi
       terminal.talkStyle.yellow(`view "${view}" stands still at an event it cannot fold: ${message}`),
     )
   }
+}
+
+/** What there is to say of each view's batch layer. */
+function batchLines(answer: QueryAnswer): readonly { readonly text: string; readonly isAlarm: boolean }[] {
+  const own = answer.batch === undefined ? {} : { [answer.view ?? '']: answer.batch }
+  return Object.entries({ ...answer.batches, ...own }).map(([view, batch]) => {
+    const { cut, ageMs, spanMs, approximate = [], stale } = batch
+    const layers = `${view}: batch up to cut ${cut}, ${seconds(ageMs)} old; speed layer of ${seconds(spanMs)}`
+    if (stale !== undefined) {
+      return { text: `${view} is stale: its last batch, up to cut ${cut}: ${stale}`, isAlarm: true }
+    }
+    const names = approximate.join(', ')
+    const text = names === '' ? layers : `${layers}; approximate until the next batch: ${names}`
+    return { text, isAlarm: false }
+  })
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
 }
 
 function footer(answer: QueryAnswer, options: QueryOptions): readonly string[] {

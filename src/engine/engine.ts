@@ -7,6 +7,7 @@
  * that no longer names it (slices: until `published` has resolved).
  */
 
+import type { CodePlace } from '../define/logic-modules.ts'
 import type { LakeFile, LakeManifest } from '../lake/types.ts'
 import type { LogManifest } from '../log/types.ts'
 import type { CommitRange, CommitSeq, Offset, Partition, VersionId } from '../model/cut.ts'
@@ -75,6 +76,8 @@ export interface EngineSettings {
   readonly statementTimeoutMs: number
   /** How many heavy statements may run at once. */
   readonly heavyStatements: number
+  /** Where logic in TypeScript is; left out: there is none. */
+  readonly code?: CodePlace
 }
 
 export interface EngineSpec {

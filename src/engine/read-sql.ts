@@ -37,6 +37,7 @@ export interface SqlContext {
 }
 
 export interface SqlView {
+  /** Of one layer: `batch.VIEW` or `speed.VIEW`. */
   readonly name: string
   readonly columns: readonly Column[]
   /** SELECT of its rows; asked for only when the SQL names the view. */
@@ -85,8 +86,12 @@ export async function readSql(
 
 function exposedRelations(context: SqlContext, request: SqlRead): ExposedRelations {
   const streams = [...context.streams.values()].map((stream) => [stream.name, streamColumns(stream)] as const)
+  const isLayer = ({ name }: SqlView) => name.includes('.')
+  const columnsOf = (views: readonly SqlView[]) =>
+    Object.fromEntries(views.map((view) => [view.name, view.columns]))
   return {
-    views: Object.fromEntries(context.views.map((view) => [view.name, view.columns])),
+    views: columnsOf(context.views.filter((view) => !isLayer(view))),
+    layers: columnsOf(context.views.filter(isLayer)),
     streams: Object.fromEntries(streams),
     system: Object.fromEntries(Object.entries(request.system).map(([name, table]) => [name, table.columns])),
   }

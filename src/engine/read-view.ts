@@ -20,7 +20,20 @@ export async function readView(
   request: ViewRead,
   signal: AbortSignal,
 ): Promise<Rows> {
-  const result = await runCancellable(connection, readSql(readSet, request), {
+  const { plan } = readSet
+  const rows = viewQuery(readSet, keyRestriction(plan, request.where))
+  return await readRows(connection, plan, rows, request, signal)
+}
+
+/** A reader's request over a SELECT of finished rows. */
+export async function readRows(
+  connection: DuckDBConnection,
+  plan: ViewPlan,
+  rows: string,
+  request: ViewRead,
+  signal: AbortSignal,
+): Promise<Rows> {
+  const result = await runCancellable(connection, filteredRows(plan, rows, request), {
     timeoutMs: request.timeoutMs,
     signal,
   })
@@ -55,11 +68,6 @@ export function keyRestriction(plan: ViewPlan, where: ViewRead['where']): Restri
   }
   const conditions = keys.map((key) => equality(quoteIdentifier(key.name), key, known.get(key.name) ?? null))
   return { kind: 'where', sql: conditions.join(' AND ') }
-}
-
-function readSql(readSet: ReadSet, request: ViewRead): string {
-  const { plan } = readSet
-  return filteredRows(plan, viewQuery(readSet, keyRestriction(plan, request.where)), request)
 }
 
 /** A reader's filters, order and limit over a SELECT of the view's finished rows, one row more than the limit. */

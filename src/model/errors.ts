@@ -248,6 +248,18 @@ export const errorTable = {
     'The view is still being folded and has no answer yet.',
     'Send the request again later; `refold status` shows how far it is.',
   ),
+  VIEW_NO_LAYERS: row(
+    400,
+    false,
+    'The view does not run as lambda, so it has no batch layer and no speed layer.',
+    "Read the view by its name, or give it `run: lambda({ every: '15m' })` and deploy.",
+  ),
+  VIEW_NO_BATCH: row(
+    503,
+    true,
+    'No batch of the view was published yet.',
+    'Wait for the first batch: `refold status` shows when it is due.',
+  ),
   VIEW_PAUSED: row(
     503,
     true,

@@ -18,6 +18,8 @@ import { functionName, isExpression, isNode, isRawNumber, nodeOf, nodesOf, textO
 /** What a query may name. System tables are named `refold.NAME` and listed here without the `refold.`. */
 export interface ExposedRelations {
   readonly views: Readonly<Record<string, readonly Column[]>>
+  /** Layers of views, as `batch.VIEW` and `speed.VIEW`. */
+  readonly layers?: Readonly<Record<string, readonly Column[]>>
   readonly streams: Readonly<Record<string, readonly Column[]>>
   readonly system: Readonly<Record<string, readonly Column[]>>
 }
@@ -250,22 +252,24 @@ class Jail {
   }
 
   #find(name: string, schema: string): UsedRelation | undefined {
-    const { views, streams, system } = this.#relations
+    const { views, streams, system, layers = {} } = this.#relations
     const among = (
       kind: UsedRelation['kind'],
       names: Readonly<Record<string, unknown>>,
+      wanted = name,
     ): UsedRelation | undefined => {
-      const found = Object.keys(names).find((key) => key.toLowerCase() === name.toLowerCase())
+      const found = Object.keys(names).find((key) => key.toLowerCase() === wanted.toLowerCase())
       return found === undefined ? undefined : { kind, name: found, bindName: `$${kind}:${found}` }
     }
     if (schema === 'refold') return among('system', system)
+    if (schema === 'batch' || schema === 'speed') return among('view', layers, `${schema}.${name}`)
     return schema === '' ? (among('view', views) ?? among('stream', streams)) : undefined
   }
 
   #refuseTable(node: SqlNode, name: string, qualifier: string): void {
-    const { views, streams, system } = this.#relations
+    const { views, streams, system, layers = {} } = this.#relations
     const full = qualifier === '' ? name : `${qualifier}.${name}`
-    if (qualifier !== '' && qualifier !== 'refold') {
+    if (!['', 'refold', 'batch', 'speed'].includes(qualifier)) {
       this.#forbid(node, `a query cannot read "${full}"`)
       return
     }
@@ -276,6 +280,7 @@ class Jail {
     const known = [
       ...Object.keys(views),
       ...Object.keys(streams),
+      ...Object.keys(layers),
       ...Object.keys(system).map((key) => `refold.${key}`),
     ]
     const nearest = nearestName(full, known)

@@ -12,20 +12,23 @@ import type { AnswerMeta, ViewDelta } from './core.ts'
 export function viewAnswerJson(view: string, answer: Rows & AnswerMeta): string {
   const { cut, at, lagMs, columns, json, truncated } = answer
   const stall = answer.stalled[view]
+  const batch = answer.batches?.[view]
   return (
     `{"view":${JSON.stringify(view)},"version":${JSON.stringify(answer.versions[view] ?? null)},"cut":${cut},` +
     `"at":${at === null ? 'null' : `"${at}"`},"watermark":${JSON.stringify(lowestWatermark(answer.watermarks))},"lagMs":${lagMs},` +
-    `${stall === undefined ? '' : `"stalled":${JSON.stringify(stall)},`}"columns":${JSON.stringify(columns)},` +
+    `${stall === undefined ? '' : `"stalled":${JSON.stringify(stall)},`}` +
+    `${batch === undefined ? '' : `"batch":${JSON.stringify(batch)},`}"columns":${JSON.stringify(columns)},` +
     `"rows":${json},"truncated":${truncated}}`
   )
 }
 
 export function sqlAnswerJson(answer: Rows & AnswerMeta): string {
-  const { cut, at, lagMs, columns, json, truncated, stalled, trimmed } = answer
+  const { cut, at, lagMs, columns, json, truncated, stalled, batches, trimmed } = answer
   return (
     `{"cut":${cut},"at":${at === null ? 'null' : `"${at}"`},"versions":${JSON.stringify(answer.versions)},` +
     `"watermarks":${JSON.stringify(answer.watermarks)},"lagMs":${lagMs},` +
     `${Object.keys(stalled).length === 0 ? '' : `"stalled":${JSON.stringify(stalled)},`}` +
+    `${batches === undefined ? '' : `"batches":${JSON.stringify(batches)},`}` +
     `${trimmed === undefined ? '' : `"trimmed":${JSON.stringify(trimmed)},`}` +
     `"columns":${JSON.stringify(columns)},"rows":${json},"truncated":${truncated}}`
   )

@@ -1,5 +1,6 @@
 /** Describes the routes as OpenAPI 3.1, from the same table that serves them. Pure. */
 
+import { batchSchema } from './answer-schemas.ts'
 import { sendJson } from './reply.ts'
 import type { Route } from './route.ts'
 
@@ -31,7 +32,7 @@ function openApi(routes: readonly Route[]): object {
     paths,
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
-      schemas: { Error: errorSchema },
+      schemas: { Error: errorSchema, Batch: batchSchema },
     },
   }
 }
@@ -59,13 +60,17 @@ function operation(route: Route): object {
           },
         }),
     responses: {
-      200: { description: 'The answer.', content: { [route.answer]: {} } },
+      200: { description: 'The answer.', content: { [route.answer]: contentOf(route) } },
       default: {
         description: 'An error.',
         content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
       },
     },
   }
+}
+
+function contentOf({ answerSchema }: Route): object {
+  return answerSchema === undefined ? {} : { schema: answerSchema }
 }
 
 const errorSchema = {

@@ -21,6 +21,8 @@ export interface Route {
   readonly body?: readonly string[]
   /** Media type of a good answer. */
   readonly answer: string
+  /** JSON Schema of a good answer, where it is told. */
+  readonly answerSchema?: object
   readonly handle: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>
 }
 

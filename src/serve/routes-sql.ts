@@ -2,6 +2,7 @@
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sqlAnswerJson } from './answer-json.ts'
+import { sqlAnswerSchema } from './answer-schemas.ts'
 import type { ReadOptions } from './core.ts'
 import { readJsonBody } from './json-body.ts'
 import { momentNames, momentOf } from './moment.ts'
@@ -21,6 +22,7 @@ export function sqlRoutes(context: RouteContext): readonly Route[] {
       summary: 'Runs one SELECT over views, streams and refold.* tables.',
       body: ['application/json'],
       answer: 'application/json',
+      answerSchema: sqlAnswerSchema,
       handle: (request, reply) => runSql(context, request, reply),
     },
   ]

@@ -5,8 +5,10 @@
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { LayerName } from '../engine/engine.ts'
 import { RefoldError } from '../model/errors.ts'
 import { deltaLines, viewAnswerJson } from './answer-json.ts'
+import { viewAnswerSchema } from './answer-schemas.ts'
 import type { Core, ReadOptions, ViewInfo } from './core.ts'
 import { momentOf } from './moment.ts'
 import { sendNdjson } from './ndjson-reply.ts'
@@ -23,6 +25,7 @@ const RESERVED = new Set([
   'after',
   'timeout',
   'version',
+  'layer',
   'as_of',
   'as_reported_at',
   'explain',
@@ -47,6 +50,7 @@ export function viewRoutes(context: RouteContext): readonly Route[] {
       summary: 'Reads rows of a view.',
       parameters: readParameters,
       answer: 'application/json',
+      answerSchema: viewAnswerSchema,
       handle: (request, reply) => readView(context, index, request, reply),
     },
     {
@@ -109,6 +113,12 @@ const readParameters: readonly ParameterDoc[] = [
     in: 'query',
     type: 'string',
     text: 'Read this version instead of the one that serves; its first 12 digits are enough.',
+  },
+  {
+    name: 'layer',
+    in: 'query',
+    type: 'string',
+    text: '`batch`: what the batch layer of a lambda view holds, up to T; `speed`: what came after it. Left out: both, merged.',
   },
   {
     name: 'as_of',
@@ -184,6 +194,7 @@ async function readView(
   const where = whereOf(query)
   const read = readOptions(query, settings.timeoutMsMax)
   const version = query.text('version')
+  const layer = layerOf(query)
   // Another version may have other columns, and a view that is gone can be read as it was.
   if (version === undefined && read.moment === undefined) {
     const used = [...Object.keys(where), ...order.map((term) => term.column)]
@@ -202,12 +213,23 @@ async function readView(
   }
   const { signal, release } = answerSignal(reply)
   try {
-    const wanted = { view: name, where, order, limit, ...(version === undefined ? {} : { version }) }
+    const wanted = {
+      ...{ view: name, where, order, limit },
+      ...(version === undefined ? {} : { version }),
+      ...(layer === undefined ? {} : { layer }),
+    }
     const answer = await core.readView(wanted, { ...read, signal })
     return sendJson(reply, viewAnswerJson(name, answer), answer.cut)
   } finally {
     release()
   }
+}
+
+function layerOf(query: QueryParameters): LayerName | undefined {
+  const text = query.text('layer')
+  if (text === undefined || text === 'batch' || text === 'speed') return text
+  query.mistake('layer', `is "${text}"`, 'Use `layer=batch` or `layer=speed`.')
+  return undefined
 }
 
 /** Column → value. A name without an equals sign asks for NULL, one with nothing after it for the empty text. */

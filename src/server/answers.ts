@@ -6,7 +6,7 @@
 
 import { trimmedIn } from '../catalog/trims.ts'
 import { readVersion, type Serving } from '../catalog/versions.ts'
-import type { ReadStamp, Rows, SqlRead, ViewProgress, ViewRead } from '../engine/engine.ts'
+import type { LayerName, ReadStamp, Rows, SqlRead, ViewProgress, ViewRead } from '../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { utcText } from '../model/utc-text.ts'
@@ -15,6 +15,7 @@ import { nearestName } from '../std/nearest-name.ts'
 import { BatchStamps } from './batch-stamps.ts'
 import type { ServerContext } from './context.ts'
 import {
+  layerError,
   readStaleSql,
   readStaleView,
   refusedViews,
@@ -63,8 +64,9 @@ export class Answers {
     refuseLostBase(this.#context, { view, version })
     if (version === undefined) this.#checkView(view)
     refusePaused(this.#context, view, version ?? this.#context.serving()[view] ?? '')
+    if (request.layer !== undefined) this.#checkLayer(view, request.layer, version)
     const stale = version === undefined ? staleWhileFailing(this.#context, [view]) : undefined
-    if (stale !== undefined && options.after === undefined) {
+    if (stale !== undefined && options.after === undefined && request.layer !== 'speed') {
       return this.#stamped(await readStaleView(this.#context, named, stale, options), false)
     }
     if (version !== undefined && this.#context.supervisor.viewProgress(view, version) === undefined) {
@@ -101,7 +103,7 @@ export class Answers {
       return this.#stamped(await readStaleSql(this.#context, request, stale, options), false)
     }
     const system = await systemTablesFor(this.#context, request.sql)
-    const refused = refusedViews(this.#context)
+    const refused = refusedViews(this.#context, request.sql)
     const answer = await this.#notBehind(
       options,
       (cut, deadline) => this.#reachAll(cut, deadline, signal),
@@ -182,6 +184,16 @@ export class Answers {
         await engine.read({ view, where: {}, order: [], limit: 1, timeoutMs: this.#left(deadline) })
       }
     }, deadline)
+  }
+
+  #checkLayer(view: string, layer: LayerName, version: VersionId | undefined): void {
+    if (version !== undefined && version !== this.#context.serving()[view]) {
+      throw new RefoldError('REQUEST_PARAMETER', 'a layer is of the version that answers', {
+        hint: 'Leave `version` out.',
+      })
+    }
+    const error = layerError(this.#context, view, layer)
+    if (error !== undefined) throw error
   }
 
   #checkView(view: string): void {

@@ -4,10 +4,11 @@
  * in a process of its own, or are refused at once, as their deploy said. No state.
  */
 
-import { pausedVersions } from '../catalog/paused.ts'
+import { batchCut } from '../catalog/batches.ts'
+import { pausedVersion, pausedVersions } from '../catalog/paused.ts'
 import { runOf } from '../catalog/runs.ts'
 import { readVersion } from '../catalog/versions.ts'
-import type { ReadStamp, RefusedView, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
+import type { LayerName, ReadStamp, RefusedView, Rows, SqlRead, ViewRead } from '../engine/engine.ts'
 import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError, toErrorBody } from '../model/errors.ts'
 import type { ReadOptions } from '../serve/core.ts'
@@ -75,17 +76,47 @@ export async function readStaleSql(
   return { ...answer, ...stampOf(stale, answer.versions, answer.cut) }
 }
 
-/** Views that SQL is told of as paused, in the shape in which the engine takes them. */
-export function refusedViews(context: ServerContext): Readonly<Record<string, RefusedView>> {
+/** Views and layers that SQL cannot read now, each with why, in the shape in which the engine takes them. */
+export function refusedViews(context: ServerContext, sql: string): Readonly<Record<string, RefusedView>> {
   const { catalog } = context
   const serving = context.serving()
   const refused: Record<string, RefusedView> = {}
+  const refuse = (name: string, view: string, error: RefoldError) => {
+    const columns = readVersion(catalog, view, serving[view] ?? '')?.plan.columns ?? []
+    refused[name] = { columns, error: toErrorBody(error) }
+  }
   for (const { view, version, reason } of pausedVersions(catalog)) {
     if (serving[view] !== version || staleCut(catalog, view, version) !== undefined) continue
-    const columns = readVersion(catalog, view, version)?.plan.columns ?? []
-    refused[view] = { columns, error: toErrorBody(pausedError(view, reason)) }
+    refuse(view, view, pausedError(view, reason))
+  }
+  if (!/\b(batch|speed)"?\s*\./i.test(sql)) return refused
+  for (const view of Object.keys(serving)) {
+    for (const layer of ['batch', 'speed'] as const) {
+      const error = layerError(context, view, layer)
+      if (error !== undefined) refuse(`${layer}.${view}`, view, error)
+    }
   }
   return refused
+}
+
+/** Why a layer of the version that answers cannot be read by itself; undefined: it can. */
+export function layerError(context: ServerContext, view: string, layer: LayerName): RefoldError | undefined {
+  const { catalog } = context
+  const version = context.serving()[view] ?? ''
+  if (runOf(catalog, view).kind !== 'lambda') {
+    return new RefoldError(
+      'VIEW_NO_LAYERS',
+      `view "${view}" has no ${layer} layer: it does not run as lambda`,
+    )
+  }
+  const paused = pausedVersion(catalog, view, version)
+  if (paused !== undefined && (layer === 'speed' || staleCut(catalog, view, version) === undefined)) {
+    return pausedError(view, paused.reason)
+  }
+  if (layer === 'batch' && batchCut(catalog, view, version) === 0) {
+    return new RefoldError('VIEW_NO_BATCH', `no batch of view "${view}" was published yet`)
+  }
+  return undefined
 }
 
 function pointOf(context: ServerContext, { cuts }: StaleViews): PastPoint {

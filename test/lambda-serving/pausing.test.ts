@@ -121,7 +121,7 @@ test('a view that kills the engine is paused, the others go on, and it comes bac
     /^the engine died 3 times while it folded this view up to cut \d+; at last by signal SIGKILL$/,
   )
   assert.equal(killing?.kills, 3)
-  const restarts = async () => Number(((await shop.status()).engine as { restarts: number }).restarts)
+  const restarts = async () => Number(((await shop.status())['engine'] as unknown as { restarts: number }).restarts)
   const before = await restarts()
   for (let round = 0; round < 5; round++) await checkGood(await shop.send(7))
   assert.equal(await restarts(), before)
@@ -158,7 +158,7 @@ async function refused(): Promise<void> {
     for await (const _ of core.changes('bad', { follow: false })) assert.fail('a paused view has no changes')
   }, isPaused)
   assert.equal((await shop.sql('SELECT count(*) AS n FROM good')).length, 1)
-  const views = (await shop.status()).views as readonly { name: string; state: string }[]
+  const views = (await shop.status())['views'] as unknown as readonly { name: string; state: string }[]
   assert.deepEqual(views.map(({ name, state }) => [name, state]).sort(), [
     ['bad', 'paused'],
     ['good', 'live'],

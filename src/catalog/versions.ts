@@ -62,6 +62,8 @@ export interface NewVersion {
   readonly identity?: KeptIdentity
   /** Events up to this cut are no part of it; left out: all are. */
   readonly start?: CommitSeq
+  /** Reference files that it is to keep a copy of; not kept in the catalog. */
+  readonly files?: readonly { readonly path: string; readonly hash: string; readonly source: string }[]
   /** How its slices are to come to be: no part of the version, kept in `runs`. */
   readonly run?: RunDef
 }

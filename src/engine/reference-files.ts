@@ -40,7 +40,7 @@ export function openReferenceFiles(
         const columns = reader.getRowObjects().map((row): Column => {
           return { name: String(row.column_name), type: String(row.column_type) }
         })
-        return { path: found.path, hash: found.hash, columns }
+        return { path: found.path, hash: found.hash, columns, source: found.file }
       } catch (error) {
         const why = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
         const message = `the reference file "${found.path}" cannot be read: ${why.replace(/^\w+( \w+)? Error: /, '')}`

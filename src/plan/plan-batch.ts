@@ -29,6 +29,8 @@ export interface ReferenceFiles {
     readonly path: string
     readonly hash: string
     readonly columns: readonly Column[]
+    /** Where it was read, absolute. */
+    readonly source: string
   }>
 }
 
@@ -44,8 +46,16 @@ export interface BatchRequest {
   readonly files: ReferenceFiles
 }
 
+/** Where a reference file was read, for whoever keeps a copy of it. */
+export type FileSource = Pick<BatchFile, 'path' | 'hash'> & { readonly source: string }
+
 export type BatchResult =
-  | { readonly ok: true; readonly batch: BatchPlan; readonly printedSql: string }
+  | {
+      readonly ok: true
+      readonly batch: BatchPlan
+      readonly printedSql: string
+      readonly sources: readonly FileSource[]
+    }
   | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
 
 export async function planBatch(request: BatchRequest): Promise<BatchResult> {
@@ -57,7 +67,8 @@ export async function planBatch(request: BatchRequest): Promise<BatchResult> {
   const known = request.streams.flatMap(columnsOf).map((column) => column.name.toLowerCase())
   checkReproducible(statement, new Set(known), new FunctionRules(await syntax.functions()), mistakes)
   const taken = await takeFiles(statement, syntax, mistakes)
-  const files = await readFiles(request, taken.files, mistakes)
+  const read = await readFiles(request, taken.files, mistakes)
+  const files = read.map(({ source: _, ...file }) => file)
   if (mistakes.found) return { ok: false, mistakes: mistakes.errors }
   const jailed = await checkReadOnlySql({
     sql: batch.sql,
@@ -85,7 +96,8 @@ export async function planBatch(request: BatchRequest): Promise<BatchResult> {
     merge: fit.merge,
     approximate: batch.approximate,
   }
-  return { ok: true, batch: plan, printedSql }
+  const sources = read.map(({ path, hash, source }) => ({ path, hash, source }))
+  return { ok: true, batch: plan, printedSql, sources }
 }
 
 async function parseOne(request: BatchRequest, mistakes: Mistakes): Promise<SqlNode | undefined> {
@@ -112,12 +124,12 @@ async function readFiles(
   { files }: BatchRequest,
   uses: readonly FileUse[],
   mistakes: Mistakes,
-): Promise<readonly BatchFile[]> {
-  const read: BatchFile[] = []
+): Promise<readonly (BatchFile & FileSource)[]> {
+  const read: (BatchFile & FileSource)[] = []
   for (const use of uses) {
     try {
-      const { path, hash, columns } = await files.describe(use)
-      read.push({ bindName: use.name, path, hash, reader: use.reader, options: use.options, columns })
+      const found = await files.describe(use)
+      read.push({ bindName: use.name, reader: use.reader, options: use.options, ...found })
     } catch (error) {
       if (!(error instanceof RefoldError)) throw error
       mistakes.add({ code: 'VIEW_FILE', message: error.message, hint: error.hint, at: use.at })

@@ -6,7 +6,7 @@ import type { ProjectDef, ViewDef } from '../define/types.ts'
 import { openReferenceFiles } from '../engine/reference-files.ts'
 import type { RefoldError } from '../model/errors.ts'
 import type { BatchPlan, ViewPlan } from '../plan/plan.ts'
-import { planBatch } from '../plan/plan-batch.ts'
+import { type FileSource, planBatch } from '../plan/plan-batch.ts'
 import type { SqlSyntax } from '../plan/sql-syntax.ts'
 
 /** A plan with the texts that its identity has. */
@@ -15,6 +15,8 @@ export interface PlannedSql {
   readonly printedSql: string
   /** Of the batch definition. */
   readonly printedBatch?: string
+  /** Reference files that the version is to keep. */
+  readonly files?: readonly FileSource[]
 }
 
 export type PlannedLayers =
@@ -53,7 +55,8 @@ export async function withBatch(
     })
     if (!planned.ok) return planned
     const plan = withStreams({ ...speed.plan, batch: planned.batch }, planned.batch, project)
-    return { ok: true, plan, printedSql: speed.printedSql, printedBatch: planned.printedSql }
+    const { printedSql: printedBatch, sources } = planned
+    return { ok: true, plan, printedSql: speed.printedSql, printedBatch, files: sources }
   } finally {
     files.close()
   }

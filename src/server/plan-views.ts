@@ -10,8 +10,9 @@ import { openSqlSyntax } from '../engine/sql-syntax.ts'
 import type { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import { heldPlan, holdMistakes } from '../plan/hold-late.ts'
+import type { ViewPlan } from '../plan/plan.ts'
 import { planView } from '../plan/plan-view.ts'
-import { identityBatch, type PlannedSql, withBatch } from './plan-batch-layer.ts'
+import { identityBatch, type PlannedLayers, type PlannedSql, withBatch } from './plan-batch-layer.ts'
 
 export type PlannedViews =
   | { readonly ok: true; readonly views: readonly NewVersion[] }
@@ -32,13 +33,15 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
         views: names,
         syntax,
       })
-      const planned = speed.ok ? await withBatch(speed, { project, view, names, syntax }) : speed
+      const planned: PlannedLayers = speed.ok
+        ? await withBatch(speed, { project, view, names, syntax })
+        : speed
       if (!planned.ok) {
         mistakes.push(...planned.mistakes)
         continue
       }
       if (view.late === 'hold') {
-        mistakes.push(...holdMistakes(view.name, planned.plan, project.streams, view.sqlPlace))
+        mistakes.push(...holdMistakes(view.name, foldedStreams(planned.plan), project.streams, view.sqlPlace))
       }
       const plan = view.late === 'hold' ? heldPlan(planned.plan) : planned.plan
       mistakes.push(...(await ruleMistakes(view.name, view.expect ?? [], plan.columns, syntax)))
@@ -46,12 +49,18 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
       const identity = { ...parts, sources: view.sources ?? {} }
       const version = versionOf(parts)
       const { name, sql, onError, run } = view
-      views.push({ view: name, version, sql, plan, onError, identity, run })
+      const files = planned.files === undefined ? {} : { files: planned.files }
+      views.push({ view: name, version, sql, plan, onError, identity, run, ...files })
     }
     return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, views }
   } finally {
     syntax.close()
   }
+}
+
+/** A batch takes all events, of whichever streams it reads. */
+function foldedStreams({ stages }: ViewPlan): Pick<ViewPlan, 'streams'> {
+  return { streams: stages.map(({ source }) => source.stream) }
 }
 
 /** What decides the version of a planned view: its SQL, and of its streams the fields that some stage reads. */

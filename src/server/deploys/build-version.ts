@@ -21,6 +21,7 @@ import { RefoldError } from '../../model/errors.ts'
 import { FOLD_EVENTS } from '../../run/kappa.ts'
 import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
+import { keepReferences } from '../keep-references.ts'
 import { publishStagedSlices } from '../publish-slices.ts'
 
 /** A history of at most this many bytes is folded by ticks; more is worth a worker. */
@@ -50,7 +51,8 @@ export function recordVersion(
   wanted: NewVersion,
   state: 'planned' | 'building',
 ): void {
-  const { catalog, logger } = context
+  const { catalog, logger, folder } = context
+  keepReferences(folder.root, wanted.files ?? [])
   const known = readVersion(catalog, wanted.view, wanted.version)
   const over = known?.state === 'retired' || known?.state === 'failed'
   const other =

@@ -91,8 +91,9 @@ class PastProcess {
       child.on('error', (error) => end(error.message))
       child.on('exit', (code, signal) => end(signal === null ? `exit code ${code}` : `signal ${signal}`))
     })
-    const { memoryBytes, threads, scratchDir } = options
-    this.#send({ kind: 'settings', settings: { memoryBytes, threads, scratchDir } })
+    const { memoryBytes, threads, scratchDir, code } = options
+    const place = code === undefined ? {} : { code }
+    this.#send({ kind: 'settings', settings: { memoryBytes, threads, scratchDir, ...place } })
   }
 
   get waits(): number {

@@ -3,6 +3,7 @@
  * numbered calls with one answer each. Pure types; both sides check nothing else, since they are one release.
  */
 
+import type { CodePlace } from '../define/logic-modules.ts'
 import type { ErrorBody } from '../model/errors.ts'
 import type { Rows } from './engine.ts'
 import type { PastQuery, PastSqlRead, PastViewRead } from './past.ts'
@@ -13,6 +14,8 @@ export interface PastSettings {
   readonly threads: number
   /** Private folder for spills and copies; emptied at start. */
   readonly scratchDir: string
+  /** Where logic in TypeScript is. */
+  readonly code?: CodePlace
 }
 
 /** Every call: its arguments and its answer. */

@@ -5,6 +5,7 @@
 
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { CodePlace } from '../define/logic-modules.ts'
 import { unreachable } from '../std/assert.ts'
 import { realFiles } from '../std/files.ts'
 import { openDuckDB } from './duckdb.ts'
@@ -20,28 +21,33 @@ export interface WorkerSettings {
   readonly threads: number
   /** A folder for this job alone. */
   readonly tempDir: string
+  /** Where logic in TypeScript is. */
+  readonly code?: CodePlace
 }
 
 export interface JobContext {
   readonly connection: DuckDBConnection
   readonly tempDir: string
   readonly report: (progress: JobProgress) => void
+  readonly threads: number
+  readonly code?: CodePlace
 }
 
 /** DuckDB, open, and a folder for one job. */
-export interface Workplace {
-  readonly connection: DuckDBConnection
-  readonly tempDir: string
+export interface Workplace extends Omit<JobContext, 'report'> {
   close(): void
 }
 
-export async function openWorkplace({ memoryBytes, threads, tempDir }: WorkerSettings): Promise<Workplace> {
+export async function openWorkplace(settings: WorkerSettings): Promise<Workplace> {
+  const { memoryBytes, threads, tempDir, code } = settings
   await realFiles.mkdir(tempDir)
   const database = await openDuckDB({ memoryBytes, threads, tempDir: join(tempDir, 'spill') })
   const connection = await database.connect()
   return {
     connection,
     tempDir,
+    threads,
+    ...(code === undefined ? {} : { code }),
     close() {
       connection.closeSync()
       database.close()
@@ -51,13 +57,13 @@ export async function openWorkplace({ memoryBytes, threads, tempDir }: WorkerSet
 
 /** Runs the one job that a workplace is for, and closes it. */
 export async function runJobIn(
-  { connection, tempDir, close }: Workplace,
+  { close, ...workplace }: Workplace,
   job: Job,
   report: (progress: JobProgress) => void,
 ): Promise<JobResult> {
   try {
     await realFiles.mkdir(job.stagingDir)
-    return await runKind(job, { connection, tempDir, report })
+    return await runKind(job, { ...workplace, report })
   } finally {
     close()
   }

@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import type { EngineSettings } from './engine.ts'
 import type { ToWorker } from './worker-protocol.ts'
 
-export type JobSettings = Pick<EngineSettings, 'memoryBytes' | 'threads' | 'scratchDir'>
+export type JobSettings = Pick<EngineSettings, 'memoryBytes' | 'threads' | 'scratchDir' | 'code'>
 
 export interface StartedWorker {
   readonly child: ChildProcess
@@ -24,7 +24,7 @@ export interface StartedWorker {
 
 let workers = 0
 
-export function startWorker({ memoryBytes, threads, scratchDir }: JobSettings): StartedWorker {
+export function startWorker({ scratchDir, ...given }: JobSettings): StartedWorker {
   const tempDir = join(scratchDir, `job-${process.pid}-${++workers}`)
   const entry = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
   const child = fork(fileURLToPath(entry), [], {
@@ -38,7 +38,7 @@ export function startWorker({ memoryBytes, threads, scratchDir }: JobSettings): 
   })
   // Whoever gives it a job hears of it; until then it is only not ready.
   child.on('error', () => {})
-  const message: ToWorker = { kind: 'open', settings: { memoryBytes, threads, tempDir } }
+  const message: ToWorker = { kind: 'open', settings: { ...given, tempDir } }
   child.send(message, () => {})
   let ended = false
   return {

@@ -15,6 +15,7 @@ import { quoteIdentifier } from '../model/schema.ts'
 import { must, unreachable } from '../std/assert.ts'
 import { positionHash } from './fold-source.ts'
 import type {
+  CodeFold,
   Column,
   DistinctPart,
   GroupStage,
@@ -185,6 +186,7 @@ function names(columns: readonly Column[]): string {
 }
 
 function mergeMainQuery(stage: GroupStage, part: MainPart, partialsSql: string): string {
+  if (stage.code?.merges === true) return mergeByCode(stage, part, stage.code, partialsSql)
   const keys = stage.keys.map(({ name }) => quoteIdentifier(name))
   const merged = part.aggregates.map(
     (column) =>
@@ -194,8 +196,55 @@ function mergeMainQuery(stage: GroupStage, part: MainPart, partialsSql: string):
   return `SELECT ${[...keys, ...merged].join(', ')} FROM (${partialsSql})${grouping}`
 }
 
+/** Most groups have one partial row, which stays as it is; the functions see the others' states in their order. */
+function mergeByCode(stage: GroupStage, part: MainPart, code: CodeFold, partialsSql: string): string {
+  const keys = names(stage.keys)
+  const byCode = part.aggregates.filter(({ merge }) => merge === 'code')
+  const others = part.aggregates.filter(({ merge }) => merge !== 'code')
+  const plain = others.map(
+    (column) => `CAST(${mergeSql(column, false)} AS ${column.type}) AS ${quoteIdentifier(column.name)}`,
+  )
+  const alone = byCode.map(({ name }) => `${quoteIdentifier(name)} := any_value(${quoteIdentifier(name)})`)
+  const type = `STRUCT(${byCode.map(({ name, type }) => `${quoteIdentifier(name)} ${type}`).join(', ')})`
+  const states = 'CAST(to_json(list("state" ORDER BY "at")) AS VARCHAR)'
+  const merged = `${mergeFunction(code)}(${states}, CAST(json_array(${keyTexts(stage)}) AS VARCHAR))`
+  const both = `CASE WHEN count(*) = 1 THEN struct_pack(${alone.join(', ')}) ELSE CAST(CAST(${merged} AS JSON) AS ${type}) END`
+  const columns = part.aggregates.map(({ name, merge }) =>
+    merge === 'code' ? `"$m".${quoteIdentifier(name)}` : quoteIdentifier(name),
+  )
+  return (
+    `SELECT ${keys}, ${columns.join(', ')} FROM (SELECT ${keys}, ${plain.join(', ')}, ${both} AS "$m" ` +
+    `FROM (${partialsSql}) GROUP BY ${keys})`
+  )
+}
+
+/** Keys in a form that JSON keeps exact, as functions of a fold get them from events too. */
+export function keyTexts(stage: GroupStage): string {
+  return stage.keys
+    .map(({ name, type }) => {
+      const key = quoteIdentifier(name)
+      if (type === 'VARCHAR' || type === 'INTEGER' || type === 'BOOLEAN') return key
+      return type === 'BIGINT' ? exactIntegerJson(key) : `CAST(${key} AS VARCHAR)`
+    })
+    .join(', ')
+}
+
+/** A BIGINT as a JSON number where a double is exact, else as a text. */
+export function exactIntegerJson(value: string): string {
+  return (
+    `CASE WHEN ${value} BETWEEN -9007199254740991 AND 9007199254740991 THEN to_json(${value}) ` +
+    `ELSE to_json(CAST(${value} AS VARCHAR)) END`
+  )
+}
+
+/** The SQL function that merges states of a fold, which the engine registers. */
+export function mergeFunction({ hash, name }: CodeFold): string {
+  return quoteIdentifier(`merge$${name}$${hash.slice(0, 16)}`)
+}
+
 function mergeSql(column: PartialColumn, alwaysOneRow: boolean): string {
-  const merged = `${column.merge}(${quoteIdentifier(column.name)})`
+  const value = quoteIdentifier(column.name)
+  const merged = column.merge === 'latest' ? `arg_max(${value}, "at")` : `${column.merge}(${value})`
   return alwaysOneRow ? `coalesce(${merged}, ${column.emptySql})` : merged
 }
 

@@ -24,6 +24,8 @@ export interface DataFolder {
   readonly log: string
   readonly lake: string
   readonly slices: string
+  /** Copies of logic in TypeScript, by their hash. */
+  readonly code: string
   readonly staging: string
   readonly scratch: string
   readonly lostAndFound: string
@@ -62,6 +64,7 @@ function describe(root: string, catalog: Catalog, close: () => void): DataFolder
     log: join(root, 'log'),
     lake: join(root, 'lake'),
     slices: join(root, 'slices'),
+    code: join(root, 'code'),
     staging: join(root, 'staging'),
     scratch: join(root, 'scratch'),
     lostAndFound: join(root, 'lost+found'),

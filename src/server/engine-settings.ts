@@ -1,33 +1,38 @@
 /** What engines and workers may use, from the project's settings. Pure. */
 
-import type { EngineTuning } from '../define/types.ts'
+import type { ProjectDef } from '../define/types.ts'
 import type { EngineSettings, Job } from '../engine/engine.ts'
 import type { JobSettings } from '../engine/started-worker.ts'
+import type { DataFolder } from './data-folder.ts'
 
 const WORKER_MEMORY_SHARE = 0.5
 
-/** `scratch` is the data folder's. */
-export function engineSettings(tuning: EngineTuning, scratch: string): EngineSettings {
-  const { memoryBytes, threads, statementTimeoutMs, heavyStatements } = tuning
-  return { memoryBytes, threads, statementTimeoutMs, heavyStatements, scratchDir: `${scratch}/live` }
+type Project = Pick<ProjectDef, 'engine' | 'root'>
+type Folder = Pick<DataFolder, 'scratch' | 'code'>
+
+export function engineSettings(project: Project, folder: Folder): EngineSettings {
+  const { memoryBytes, threads, statementTimeoutMs, heavyStatements } = project.engine
+  const scratchDir = `${folder.scratch}/live`
+  return { memoryBytes, threads, statementTimeoutMs, heavyStatements, scratchDir, ...code(project, folder) }
 }
 
-export function pastSettings(tuning: EngineTuning, scratch: string): JobSettings {
-  return { ...workerSettings(tuning), scratchDir: `${scratch}/past` }
+export function pastSettings(project: Project, folder: Folder): JobSettings {
+  return { ...workerSettings(project), scratchDir: `${folder.scratch}/past`, ...code(project, folder) }
 }
 
-export function jobSettings(tuning: EngineTuning, scratch: string, kind: Job['kind']): JobSettings {
+export function jobSettings(project: Project, folder: Folder, kind: Job['kind']): JobSettings {
   // A replay may use every core that nobody else wants: workers stand behind all others in the scheduler's order.
-  const threads = kind === 'fold' ? { threads: tuning.threads } : {}
-  return { ...workerSettings(tuning), ...threads, scratchDir: scratch }
+  const threads = kind === 'fold' ? { threads: project.engine.threads } : {}
+  return { ...workerSettings(project), ...threads, scratchDir: folder.scratch, ...code(project, folder) }
 }
 
-function workerSettings({
-  memoryBytes,
-  threads,
-}: EngineTuning): Pick<EngineSettings, 'memoryBytes' | 'threads'> {
+function code({ root }: Project, folder: Folder): Required<Pick<EngineSettings, 'code'>> {
+  return { code: { folder: folder.code, root } }
+}
+
+function workerSettings({ engine }: Project): Pick<EngineSettings, 'memoryBytes' | 'threads'> {
   return {
-    memoryBytes: Math.floor(memoryBytes * WORKER_MEMORY_SHARE),
-    threads: Math.max(1, Math.floor(threads / 2)),
+    memoryBytes: Math.floor(engine.memoryBytes * WORKER_MEMORY_SHARE),
+    threads: Math.max(1, Math.floor(engine.threads / 2)),
   }
 }

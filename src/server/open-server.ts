@@ -210,7 +210,7 @@ class Server implements RunningServer {
       batchCuts: new Map(),
       repairs: new Map(),
       runJob: (job, jobOptions) => this.#runJob(job, jobOptions),
-      startFoldWorker: () => startWorker(jobSettings(this.#project.engine, folder.scratch, 'fold')),
+      startFoldWorker: () => startWorker(jobSettings(this.#project, folder, 'fold')),
       sealPolicy: () => this.#project.seal,
       segmentPolicy: { ...segmentPolicy, ...options.segments },
       crash: options.crash ?? (() => {}),
@@ -267,13 +267,13 @@ class Server implements RunningServer {
         const followed = [...[...followers].map(({ cut }) => cut), ...batchCuts.values()]
         const own = this.#project.streams
         const streams = [...own, ...readStreams(folder.catalog, own)]
-        const settings = engineSettings(this.#project.engine, folder.scratch)
+        const settings = engineSettings(this.#project, folder)
         const spec = engineSpecOf(folder.catalog, log.manifest(), streams, settings, followed)
         return this.#pauses.careful ? { ...spec, careful: true } : spec
       },
       onDied: (reason, careful) =>
         this.#pauses.engineDied(
-          engineSettings(this.#project.engine, folder.scratch).scratchDir,
+          engineSettings(this.#project, folder).scratchDir,
           reason,
           careful,
         ),
@@ -298,7 +298,7 @@ class Server implements RunningServer {
       catalog: folder.catalog,
       logger: this.#options.logger ?? silentLogger,
       pins,
-      engine: createPastEngine({ ...pastSettings(this.#project.engine, folder.scratch), clock }),
+      engine: createPastEngine({ ...pastSettings(this.#project, folder), clock }),
       streams: () => this.#project.streams,
       writeSkips: () => skips.write(),
       timeoutMs: () => this.#project.engine.statementTimeoutMs,
@@ -454,7 +454,7 @@ class Server implements RunningServer {
     const stop = this.#stopWork.signal
     refuseTrimmed(this.#context, job)
     const signal = options.signal === undefined ? stop : AbortSignal.any([options.signal, stop])
-    const settings = jobSettings(this.#project.engine, this.#context.folder.scratch, job.kind)
+    const settings = jobSettings(this.#project, this.#context.folder, job.kind)
     return this.#workers.run(
       async () => (await runJob(job, settings, { ...options, signal })) as Extract<JobResult, { kind: K }>,
       signal,

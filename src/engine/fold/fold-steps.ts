@@ -1,0 +1,418 @@
+/**
+ * Runs the functions of one fold over events, inside the thread that they live in. State: the states of the keys at
+ * hand, each as the value that `step` works on and as the text that was written for it last.
+ *
+ * Events come in batches: `begin` takes the rows of one and says of which keys it needs the states, `run` steps
+ * through it, `flush` writes the partial rows of what was touched since the last flush. An event on which `step` fails
+ * may have changed the state already, so its key is stepped again from the text of the last flush, with a copy of the
+ * state before each event: the event is left out, and nothing of it stays. The same is done where `finish` fails: then
+ * the event after which it does is the one that is left out.
+ *
+ * Why the result does not depend on how events are divided into batches: a state is a function of the key's events in
+ * order alone, and what memory keeps of a key is what its text says (`state-value.ts`).
+ */
+
+import type { FoldContext, FoldFunctions } from '../../define/fold.ts'
+import { userStack, userText } from '../../define/logic-modules.ts'
+import type { Field } from '../../model/schema.ts'
+import { compileWriter } from '../../model/value-writer.ts'
+import type { CodeFold } from '../../plan/plan.ts'
+import { must } from '../../std/assert.ts'
+import { compileEvents, compileValue, type EventObject } from './event-rows.ts'
+import { type Progress, phases } from './fold-progress.ts'
+import type { FoldFailure } from './fold-protocol.ts'
+import { PositionSum } from './position-sum.ts'
+import { checkState } from './state-value.ts'
+
+/** Characters of the JSON text of one state, or of the rows of one key. */
+export const TEXT_MAX = 4 << 20
+/** How much of the thread's memory the states at hand may take. */
+const CACHE_SHARE = 0.4
+/** Memory of an entry beside its text and state. */
+const ENTRY_BYTES = 200
+
+/** `[commit, index, value, …]` */
+type Row = readonly [commit: number, index: number, ...values: unknown[]]
+
+interface Entry {
+  /** The key's values as they came, as JSON: they go back to DuckDB like that. */
+  readonly raw: readonly unknown[]
+  readonly key: unknown
+  state: unknown
+  /** The state at the last flush; undefined: as `init` gives it. */
+  text: string | undefined
+  touched: boolean
+  /** A function failed: the events since the last flush are to be stepped again. */
+  failed: 'step' | 'finish' | undefined
+  readonly positions: PositionSum
+}
+
+export interface Flushed {
+  /** One line for each partial row. */
+  readonly lines: string
+  readonly rows: number
+}
+
+export class FoldSteps {
+  readonly #code: CodeFold
+  readonly #functions: FoldFunctions
+  readonly #progress: Progress
+  readonly #eventOf: (row: readonly unknown[]) => EventObject
+  readonly #keyColumns: readonly number[]
+  readonly #keyOf: (row: readonly unknown[]) => unknown
+  readonly #writeRow: (row: unknown) => string
+  readonly #initText: string
+  readonly #cacheBytesMax: number
+  readonly #entries = new Map<unknown, Entry>()
+  #touched: Entry[] = []
+  #batch: readonly Row[] = []
+  #missing: Entry[] = []
+  #failures: FoldFailure[] = []
+  /** No key has a state that is not here. */
+  #complete = false
+  #bytes = 0
+
+  constructor(
+    code: CodeFold,
+    fields: readonly Field[],
+    functions: FoldFunctions,
+    progress: Progress,
+    memoryBytes: number,
+  ) {
+    this.#code = code
+    this.#functions = functions
+    this.#progress = progress
+    this.#eventOf = compileEvents(fields)
+    this.#keyColumns = code.keys.map((name) => fields.findIndex((field) => field.name === name) + 2)
+    this.#keyOf = keyReader(code, fields, this.#keyColumns)
+    this.#writeRow = rowWriter(code)
+    this.#cacheBytesMax = code.merges ? 0 : Math.floor(memoryBytes * CACHE_SHARE)
+    this.#initText = this.#textOf(this.#freshInit())
+  }
+
+  /** Takes the states of all keys that have one; none needs to be asked for then. */
+  giveAll(states: readonly (readonly unknown[])[]): void {
+    for (const row of states) {
+      const raw = row.slice(0, -1)
+      const id = this.#idOfRaw(raw)
+      if (!this.#entries.has(id)) this.#take(this.#newEntry(id, [0, 0, ...this.#spread(raw)]), row)
+    }
+    this.#complete = true
+  }
+
+  /** Takes the rows of a batch, sorts them, and gives the keys whose states it needs. */
+  begin(text: string): readonly (readonly unknown[])[] {
+    const rows = JSON.parse(`[${text}]`) as Row[]
+    if (!isSorted(rows)) rows.sort((a, b) => a[0] - b[0] || a[1] - b[1])
+    this.#batch = rows
+    this.#missing = []
+    const wants = !this.#complete && !this.#code.merges
+    for (const row of rows) {
+      const id = this.#idOf(row)
+      if (this.#entries.has(id)) continue
+      const entry = this.#newEntry(id, row)
+      if (wants) this.#missing.push(entry)
+      else entry.state = this.#fresh()
+    }
+    return this.#missing.map(({ raw }) => raw)
+  }
+
+  /** The states that were asked for, as `[…key, text]`; keys that are left out have none yet. */
+  give(states: readonly (readonly unknown[])[]): void {
+    for (const row of states) {
+      const raw = row.slice(0, -1)
+      const entry = this.#entries.get(this.#idOfRaw(raw))
+      if (entry !== undefined && entry.state === undefined) this.#take(entry, row)
+    }
+    for (const entry of this.#missing) if (entry.text === undefined) entry.state = this.#fresh()
+    this.#missing = []
+  }
+
+  #take(entry: Entry, row: readonly unknown[]): void {
+    const text = String(row.at(-1))
+    entry.text = text
+    entry.state = JSON.parse(text)
+    this.#bytes += 3 * text.length
+  }
+
+  /** Steps through the batch that was begun; events in `skipped` (`commit:index`) are left out. */
+  run(skipped: ReadonlySet<string>): void {
+    const { step } = this.#functions
+    const progress = this.#progress
+    const hasSkips = skipped.size > 0
+    for (const row of this.#batch) {
+      const entry = must(this.#entries.get(this.#idOf(row)), 'every key of the batch has its entry')
+      if (!entry.touched) {
+        entry.touched = true
+        this.#touched.push(entry)
+      }
+      if (entry.failed !== undefined || (hasSkips && skipped.has(`${row[0]}:${row[1]}`))) continue
+      progress.enter(phases.step, row[0], row[1])
+      try {
+        const state = step(entry.state, this.#eventOf(row), contextOf(entry.key, row))
+        checkState(state)
+        entry.state = state
+        entry.positions.add(row[0], row[1])
+      } catch {
+        entry.failed = 'step'
+      }
+    }
+    progress.leave()
+  }
+
+  /** The keys on which a function has failed, for their events since the last flush. */
+  failedKeys(): readonly (readonly unknown[])[] {
+    return this.#touched.filter(({ failed }) => failed !== undefined).map(({ raw }) => raw)
+  }
+
+  /**
+   * Steps again through the events of keys on which a function has failed: those of the batch, or the ones given, which
+   * are all events of these keys since the last flush.
+   */
+  redo(skipped: ReadonlySet<string>, text?: string): void {
+    const rows = text === undefined ? this.#batch : (JSON.parse(`[${text}]`) as Row[])
+    if (text !== undefined) (rows as Row[]).sort((a, b) => a[0] - b[0] || a[1] - b[1])
+    const again = new Map<Entry, Row[]>()
+    for (const entry of this.#touched) if (entry.failed !== undefined) again.set(entry, [])
+    for (const row of rows) {
+      const entry = this.#entries.get(this.#idOf(row))
+      if (entry !== undefined) again.get(entry)?.push(row)
+    }
+    for (const [entry, events] of again) this.#redoKey(entry, events, skipped)
+    this.#progress.leave()
+  }
+
+  #redoKey(entry: Entry, events: readonly Row[], skipped: ReadonlySet<string>): void {
+    const finishes = entry.failed === 'finish'
+    let before = entry.text ?? this.#initText
+    entry.positions.clear()
+    for (const row of events) {
+      if (skipped.has(`${row[0]}:${row[1]}`)) continue
+      try {
+        this.#progress.enter(phases.step, row[0], row[1])
+        const context = contextOf(entry.key, row)
+        const state = this.#functions.step(JSON.parse(before), this.#eventOf(row), context)
+        checkState(state)
+        const after = this.#textOf(state)
+        if (finishes) this.#rowsOf(entry, after, row)
+        before = after
+        entry.positions.add(row[0], row[1])
+      } catch (error) {
+        this.#failures.push(failureOf(error, row))
+      }
+    }
+    entry.state = JSON.parse(before)
+    entry.failed = undefined
+  }
+
+  /** Failures since the last call; they are known once `redo` has run. */
+  takeFailures(): readonly FoldFailure[] {
+    return this.#failures.splice(0)
+  }
+
+  /** Partial rows of what was touched since the last flush; nothing when `finish` fails, and then `failedKeys` says where. */
+  flush(): Flushed | undefined {
+    const lines: string[] = []
+    let failed = false
+    for (const entry of this.#touched) {
+      const { positions } = entry
+      // Every event of the key was left out: there is no partial row of it.
+      if (positions.count === 0) continue
+      const at: Row = [positions.lastCommit, positions.lastIndex]
+      try {
+        const text = this.#textOf(entry.state)
+        const rows = this.#rowsOf(entry, text, at, entry.state)
+        lines.push(this.#lineOf(entry, text, rows))
+      } catch {
+        entry.failed = 'finish'
+        failed = true
+      }
+    }
+    this.#progress.leave()
+    if (failed) return undefined
+    return { lines: lines.join(''), rows: lines.length }
+  }
+
+  /** The rows that were flushed are durable: their states are what the next batch begins with. */
+  commit(): void {
+    for (const entry of this.#touched) {
+      // Written once more only where the key is used again: most keys of a tick are not in the next.
+      entry.touched = false
+      entry.positions.clear()
+    }
+    this.#touched = []
+    this.#batch = []
+    if (this.#code.merges) this.#forgetAll()
+    else if (this.#bytes > this.#cacheBytesMax) this.#evict()
+  }
+
+  /** What was flushed is not durable: the keys are asked for again. */
+  abort(): void {
+    for (const entry of [...this.#touched, ...this.#missing]) this.#entries.delete(this.#idOfRaw(entry.raw))
+    for (const row of this.#batch) {
+      const entry = this.#entries.get(this.#idOf(row))
+      if (entry !== undefined && entry.state === undefined) this.#entries.delete(this.#idOf(row))
+    }
+    this.#touched = []
+    this.#batch = []
+    this.#missing = []
+    this.#failures = []
+    this.#complete = false
+  }
+
+  /** Merges states in order; gives the text of the merged state and of the rows. */
+  mergeAll(texts: readonly string[], rawKey: readonly unknown[]): readonly [state: string, rows: string] {
+    const merge = must(this.#functions.merge, 'the fold has a merge')
+    let state: unknown = JSON.parse(must(texts[0], 'there is a state to merge'))
+    for (let index = 1; index < texts.length; index++) {
+      this.#progress.enter(phases.merge, 0, index)
+      state = merge(state, JSON.parse(texts[index] ?? 'null'))
+      checkState(state)
+    }
+    const text = this.#textOf(state)
+    const entry = { key: this.#keyOf([0, 0, ...this.#spread(rawKey)]) }
+    const rows = this.#rowsOf(entry, text, [0, 0], state)
+    this.#progress.leave()
+    return [text, rows]
+  }
+
+  #spread(rawKey: readonly unknown[]): unknown[] {
+    const row: unknown[] = []
+    this.#keyColumns.forEach((column, at) => {
+      row[column - 2] = rawKey[at]
+    })
+    return row
+  }
+
+  #idOf(row: Row): unknown {
+    const columns = this.#keyColumns
+    if (columns.length === 1) return row[columns[0] ?? 0]
+    return JSON.stringify(columns.map((column) => row[column]))
+  }
+
+  #idOfRaw(raw: readonly unknown[]): unknown {
+    return raw.length === 1 ? raw[0] : JSON.stringify(raw)
+  }
+
+  #newEntry(id: unknown, row: Row): Entry {
+    const entry: Entry = {
+      raw: this.#keyColumns.map((column) => row[column]),
+      key: this.#keyOf(row),
+      state: undefined,
+      text: undefined,
+      touched: false,
+      failed: undefined,
+      positions: new PositionSum(),
+    }
+    this.#entries.set(id, entry)
+    this.#bytes += ENTRY_BYTES
+    return entry
+  }
+
+  /** A state for a key without events. Always another object: `init` may give one that it keeps. */
+  #fresh(): unknown {
+    return JSON.parse(this.#initText)
+  }
+
+  #freshInit(): unknown {
+    this.#progress.enter(phases.init, 0, 0)
+    const state = this.#functions.init()
+    checkState(state)
+    this.#progress.leave()
+    return state
+  }
+
+  #textOf(state: unknown): string {
+    const text = JSON.stringify(state)
+    if (text.length > TEXT_MAX) {
+      throw new Error(`the state has ${text.length} characters as JSON, more than ${TEXT_MAX}`)
+    }
+    return text
+  }
+
+  #rowsOf(entry: Pick<Entry, 'key'>, text: string, [commit, index]: Row, state?: unknown): string {
+    this.#progress.enter(phases.finish, commit, index)
+    const given = this.#functions.finish(state ?? JSON.parse(text), entry.key)
+    if (!this.#code.several) return given === null ? '[]' : `[${this.#writeRow(given)}]`
+    if (!Array.isArray(given))
+      throw new Error('`finish` of a fold with `several` has to give an array of rows')
+    return `[${given.map(this.#writeRow).join(',')}]`
+  }
+
+  #lineOf(entry: Entry, text: string, rows: string): string {
+    const { raw, positions } = entry
+    let keys = ''
+    for (let index = 0; index < raw.length; index++) keys += `"k${index}":${JSON.stringify(raw[index])},`
+    if (!this.#code.merges) {
+      if (entry.text === undefined) this.#bytes += 3 * text.length
+      entry.text = text
+    }
+    return `{${keys}${positions.json()},"state":${JSON.stringify(text)},"rows":${rows}}\n`
+  }
+
+  #forgetAll(): void {
+    this.#entries.clear()
+    this.#bytes = 0
+  }
+
+  /** The oldest half goes; they are asked for again when events of them come. */
+  #evict(): void {
+    let left = this.#entries.size >> 1
+    for (const id of this.#entries.keys()) {
+      if (left-- <= 0) break
+      this.#entries.delete(id)
+    }
+    this.#bytes >>= 1
+    this.#complete = false
+  }
+}
+
+function contextOf(key: unknown, [commit, index]: Row): FoldContext {
+  return { key, commit, index }
+}
+
+function isSorted(rows: readonly Row[]): boolean {
+  let [commit, index] = [-1, -1]
+  for (const row of rows) {
+    if (row[0] < commit || (row[0] === commit && row[1] <= index)) return false
+    commit = row[0]
+    index = row[1]
+  }
+  return true
+}
+
+/** The key as functions see it: a value, or an object of several. */
+function keyReader(
+  { keys }: CodeFold,
+  fields: readonly Field[],
+  columns: readonly number[],
+): (row: readonly unknown[]) => unknown {
+  const reads = columns.map((column) => compileValue(must(fields[column - 2], 'the key is read').type))
+  const [only] = reads
+  const [column] = columns
+  if (keys.length === 1 && only !== undefined && column !== undefined) return (row) => only(row[column])
+  return (row) => {
+    const entries = keys.map((name, at) => [name, reads[at]?.(row[columns[at] ?? 0])] as const)
+    return Object.freeze(Object.fromEntries(entries))
+  }
+}
+
+function rowWriter({ row }: CodeFold): (row: unknown) => string {
+  const writer = compileWriter({ kind: 'object', fields: row })
+  return (given) => {
+    const text = writer.write(given)
+    if (text === undefined) {
+      const { place, clause } = writer.fault()
+      throw new Error(`what \`finish\` gave does not fit the view's columns: ${place || 'the row'} ${clause}`)
+    }
+    if (text.length > TEXT_MAX) throw new Error(`a row has ${text.length} characters, more than ${TEXT_MAX}`)
+    return text
+  }
+}
+
+function failureOf(error: unknown, [commit, index]: Row): FoldFailure {
+  const what = error instanceof Error ? `${error.name}: ${userText(error.message)}` : `threw ${String(error)}`
+  const { stack, at } = userStack(error)
+  const message = at === undefined ? what : `${what} (${at})`
+  return { commit, index, message, ...(stack === '' ? {} : { stack }), code: 'EVENT_STEP_FAILED' }
+}

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { type Argument, Command, CommanderError } from 'commander'
 import { backupCommand } from './backup.ts'
+import { batchCommand } from './batch.ts'
 import { checksCommand } from './checks.ts'
 import { reportError } from './cli-error.ts'
 import { compareCommand } from './compare.ts'
@@ -71,6 +72,7 @@ export function buildProgram(cli: Cli): Command {
     whyCommand(cli),
     checksCommand(cli),
     verifyCommand(cli),
+    batchCommand(cli),
     deadCommand(cli),
     lakeCommand(cli),
     backupCommand(cli),

@@ -26,6 +26,12 @@ export interface ServerStatus {
     readonly reason?: string
     readonly views: readonly { readonly view: string; readonly percent?: number }[]
   } | null
+  readonly alarms?: readonly {
+    readonly view: string
+    readonly kind: string
+    readonly since: string
+    readonly message: string
+  }[]
   readonly checks?: readonly {
     readonly name: string
     readonly verdict: string | null
@@ -96,6 +102,9 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     `lake   ${counted(lake.files, 'file')}, ${grouped(lake.rows)} events, ${bytes(lake.bytes)}, through cut ${lake.through}`,
     ...deployLines(status),
     ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),
+    ...(status.alarms ?? []).map(({ view, kind, message }) =>
+      style.red(`alarm  view ${view}: ${kind}: ${message}`),
+    ),
     ...(status.checks ?? []).flatMap((check) => checkProblems(check).map((text) => style.red(text))),
     ...(status.verify ?? []).flatMap((run) => verifyProblems(run).map((text) => style.red(text))),
     ...status.views.flatMap((view) => viewProblems(view).map((text) => style.yellow(text))),

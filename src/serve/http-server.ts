@@ -18,6 +18,7 @@ import { type FullHttpSettings, fullHttpSettings, type HttpSettings } from './ht
 import { openApiRoutes } from './openapi.ts'
 import { createRequestGuard } from './request-guard.ts'
 import { pathMatches, type Route, type RouteContext } from './route.ts'
+import { batchRoutes } from './routes-batches.ts'
 import { checkRoutes } from './routes-checks.ts'
 import { compareRoutes } from './routes-compare.ts'
 import { deadRoutes } from './routes-dead.ts'
@@ -53,6 +54,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
   const described = [
     ...streamRoutes(context, meters),
     ...viewRoutes(context),
+    ...batchRoutes(context),
     ...compareRoutes(context),
     ...sqlRoutes(context),
     ...planRoutes(context),

@@ -7,6 +7,7 @@ import { allSlices } from '../catalog/slices.ts'
 import { serving } from '../catalog/versions.ts'
 import type { VersionId } from '../model/cut.ts'
 import type { Metric } from '../serve/core.ts'
+import { batchMetrics } from './batch/batch-status.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
@@ -22,6 +23,7 @@ export function serverMetrics(parts: CoreParts): readonly Metric[] {
     ...storageMetrics(context),
     ...checkMetrics(parts),
     ...verifyMetrics(parts),
+    ...batchMetrics(parts),
   ]
 }
 

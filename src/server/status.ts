@@ -8,6 +8,7 @@ import { allSkipped } from '../catalog/skipped.ts'
 import { allSlices } from '../catalog/slices.ts'
 import { serving, versions } from '../catalog/versions.ts'
 import type { JsonValue } from '../model/schema.ts'
+import { alarmStatus, batchStatus } from './batch/batch-status.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
 import type { CoreParts } from './core-parts.ts'
@@ -24,6 +25,7 @@ export function serverStatus(parts: CoreParts): JsonValue {
     streams: streamStatus(context),
     views: viewStatus(parts),
     differs: differs() ?? null,
+    alarms: alarmStatus(parts),
     deploy: deployStatus(parts),
     engine: engineStatus(parts),
     log: logStatus(context),
@@ -54,12 +56,14 @@ function streamStatus(context: ServerContext): JsonValue {
   })
 }
 
-function viewStatus({ context, versions: life }: CoreParts): JsonValue {
+function viewStatus(parts: CoreParts): JsonValue {
+  const { context, versions: life } = parts
   const pointers = serving(context.catalog)
   const slices = allSlices(context.catalog)
   const builds = life.builds()
   const pauses = pausedVersions(context.catalog)
   const ways = runs(context.catalog)
+  const layers = batchStatus(parts)
   return versions(context.catalog)
     .filter(({ state }) => state !== 'retired')
     .map((row) => {
@@ -68,6 +72,7 @@ function viewStatus({ context, versions: life }: CoreParts): JsonValue {
       const own = slices.filter((slice) => slice.view === view && slice.version === version)
       const cut = progress?.cut ?? row.sealed
       const paused = pauses.find((one) => one.view === view && one.version === version)
+      const layer = pointers[view] === version ? layers[view] : undefined
       const build = builds.find((entry) => entry.view === view && entry.version === version)
       return {
         name: view,
@@ -86,6 +91,7 @@ function viewStatus({ context, versions: life }: CoreParts): JsonValue {
         onError: row.onError,
         ...(row.reason === null ? {} : { reason: row.reason }),
         ...(paused === undefined ? {} : { paused: paused.reason }),
+        ...(layer === undefined ? {} : { batch: layer }),
         ...(build === undefined ? {} : { build: { done: build.done, to: build.to } }),
         ...(progress?.stalled === undefined
           ? {}

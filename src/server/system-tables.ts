@@ -3,6 +3,7 @@
  * a query names them, as rows of JSON for the engine. No state.
  */
 
+import { batches } from '../catalog/batches.ts'
 import { checkResults } from '../catalog/checks.ts'
 import { deployRows } from '../catalog/deploys.ts'
 import { audit, cuts } from '../catalog/journal.ts'
@@ -19,6 +20,7 @@ import type { VerifyReport } from '../govern/types.ts'
 import type { JsonValue } from '../model/schema.ts'
 import { utcText } from '../model/utc-text.ts'
 import type { Column } from '../plan/plan.ts'
+import { batchColumns, batchTableRow } from './batch/batch-table.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
 import { type Deploy, toDeploy } from './deploys/deploy-record.ts'
@@ -142,6 +144,10 @@ const tables: Readonly<Record<string, SystemTable>> = {
         superseded_at: slice.supersededMs === null ? null : timestamp(slice.supersededMs),
         path: slice.path,
       })),
+  },
+  batches: {
+    columns: batchColumns,
+    rows: ({ catalog }) => batches(catalog, ROWS_MAX).map(batchTableRow).reverse(),
   },
   lake_files: {
     columns: {

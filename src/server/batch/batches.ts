@@ -27,6 +27,7 @@ import type { BatchInfo, CoreBatches } from '../../serve/core-batches.ts'
 import { nearestName } from '../../std/nearest-name.ts'
 import { batchInfo } from './batch-info.ts'
 import { type BatchParts, type BatchStep, runBatch } from './batch-run.ts'
+import type { CompareBatch } from './compare-batch.ts'
 import { eventsSince, layerInfo } from './layer-state.ts'
 
 /** What `refold status` says of a batch under way. */
@@ -44,6 +45,13 @@ export interface RunningBatch {
 interface Running {
   state: RunningBatch
   readonly done: Promise<void>
+}
+
+/** What somebody who waits for a batch has to say of it. */
+interface BatchOrder {
+  readonly compare: CompareBatch
+  readonly signal: AbortSignal
+  readonly failed: (error: unknown) => void
 }
 
 /** Alarms are looked at this often; they are told when they are raised and when they are over. */
@@ -106,6 +114,29 @@ export class Batches implements CoreBatches {
     return batchInfo(row)
   }
 
+  /**
+   * A batch of a view that does not run as lambda yet, for the deploy that moves it there: `hold` compares it, and where
+   * it throws, nothing is published. Rejects with why nothing was.
+   */
+  async first(view: string, hold: CompareBatch, signal: AbortSignal): Promise<void> {
+    const before = this.#running.get(view)
+    if (before !== undefined) await before.done
+    let failure: unknown
+    const { done } = this.#begin(view, this.#known(view), {
+      signal,
+      compare: async (context, request) => {
+        await hold(context, request)
+        return await this.#parts.compare(context, request)
+      },
+      failed: (error) => {
+        failure = error
+      },
+    })
+    await done
+    if (failure !== undefined) throw failure
+    signal.throwIfAborted()
+  }
+
   running(): readonly RunningBatch[] {
     return [...this.#running.values()].map(({ state }) => state)
   }
@@ -141,18 +172,22 @@ export class Batches implements CoreBatches {
     await Promise.allSettled([...this.#running.values()].map(({ done }) => done))
   }
 
-  #begin(view: string, version: string): { readonly id: number; readonly done: Promise<void> } {
+  #begin(
+    view: string,
+    version: string,
+    order?: BatchOrder,
+  ): { readonly id: number; readonly done: Promise<void> } {
     const { context } = this.#parts
     const batch = beginBatch(context.catalog, view, version)
     const { id, startedMs } = batch
     const state: RunningBatch = { id, view, step: 'capturing', cut: 0, startedMs, worker: undefined }
-    const done = this.#carryOut(batch).finally(() => this.#running.delete(view))
+    const done = this.#carryOut(batch, order).finally(() => this.#running.delete(view))
     this.#running.set(view, { state, done })
     return { id, done }
   }
 
   /** Never rejects: how it ended is in the catalog. */
-  async #carryOut(batch: BatchRow): Promise<void> {
+  async #carryOut(batch: BatchRow, order?: BatchOrder): Promise<void> {
     const { context } = this.#parts
     const { catalog, logger, clock } = context
     const { id, view } = batch
@@ -164,8 +199,8 @@ export class Batches implements CoreBatches {
     try {
       // One step later, so that whoever began it knows of it first.
       await Promise.resolve()
-      await runBatch(this.#parts, batch, {
-        signal: this.#stop.signal,
+      await runBatch(order === undefined ? this.#parts : { ...this.#parts, compare: order.compare }, batch, {
+        signal: order === undefined ? this.#stop.signal : AbortSignal.any([this.#stop.signal, order.signal]),
         onStep: (step, cut) => note({ step, cut }),
         onWorker: (worker) => note({ worker }),
       })
@@ -173,6 +208,7 @@ export class Batches implements CoreBatches {
       const { cut = 0, events = 0 } = readBatch(catalog, id) ?? {}
       logger.info('batch published', { view, batch: id, cut, events, ms })
     } catch (error) {
+      order?.failed(error)
       if (context.closing()) return
       const reason = error instanceof Error ? error.message : String(error)
       logger.error('batch failed', { view, batch: id, reason })

@@ -25,6 +25,8 @@ import { publishFile } from '../../lake/publish-file.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { ServerContext } from '../context.ts'
+import { pausedEngineView } from '../engine-spec.ts'
+import type { RunningEngine } from '../engine-supervisor.ts'
 import type { LakeMoving } from '../lake-moving.ts'
 import { finalPath } from '../publish-slices.ts'
 import type { Sealing } from '../sealing.ts'
@@ -191,18 +193,27 @@ async function publish(
   return { told: tellEngine(context, row, id, cut, sealed, compared), gone }
 }
 
+/** A paused view that had no batch so far answers from this one. */
+async function holdPaused({ catalog }: ServerContext, row: VersionRow, { engine }: RunningEngine): Promise<void> {
+  const paused = pausedVersion(catalog, row.view, row.version)
+  const still = paused === undefined ? undefined : pausedEngineView(catalog, row, paused.reason)
+  if (still !== undefined) await engine.addVersion(still)
+}
+
 /** Resolves when the engine has swapped. One that cannot is replaced by one that reads the catalog. */
 async function tellEngine(
   context: ServerContext,
-  { view, version }: VersionRow,
+  row: VersionRow,
   id: number,
   cut: CommitSeq,
   sealed: CommitSeq,
   compared: BatchComparison | undefined,
 ): Promise<void> {
   const { supervisor, catalog, logger } = context
+  const { view, version } = row
   const { running } = supervisor
-  if (running === undefined || supervisor.viewProgress(view, version) === undefined) return
+  if (running === undefined) return
+  if (supervisor.viewProgress(view, version) === undefined) return await holdPaused(context, row, running)
   // A view that is held at its last batch is held at this one from now on.
   const isPaused = pausedVersion(catalog, view, version) !== undefined
   const through = isPaused ? cut : sealed

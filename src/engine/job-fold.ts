@@ -99,7 +99,7 @@ async function foldParts(
   const { job, context, stage } = fold
   const { view, version } = job.view
   const names = partNames(stage)
-  const partials = await partialsOf(fold, eventsOf(fold, job.range, { skipped }))
+  const partials = await partialsOf(fold, eventsOf(fold, job.range, { skipped }), events)
   const slices: SliceInfo[] = []
   for (const part of names) {
     const path = slicePath(job.stagingDir, job.view, part, job.range)
@@ -123,19 +123,33 @@ async function foldParts(
 }
 
 const TOGETHER = '"$together"'
+/** So many events to a row of both parts at least: with fewer, sorting the rows anew costs more than a second pass. */
+const EVENTS_A_ROW = 8
 
 /**
- * SQL of each part's partial rows. Parts that can be are folded in one pass, into a table that DuckDB puts on disk where
- * memory does not hold it: reading and decoding the events costs more than that.
+ * SQL of each part's partial rows. Parts that can be are folded in one pass, into a table, where events are many more
+ * than its rows turn out to be; it is cut off and not used where they are not.
  */
-async function partialsOf({ context, stage }: Fold, relation: string): Promise<(part: string) => string> {
+async function partialsOf(
+  { context, stage }: Fold,
+  relation: string,
+  events: number,
+): Promise<(part: string) => string> {
+  const { connection } = context
+  const alone = (part: string) => foldQuery(stage, part, relation)
   const together = foldTogether(stage)
-  if (together === undefined) return (part) => foldQuery(stage, part, relation)
-  await run(context.connection, `CREATE OR REPLACE TEMP TABLE ${TOGETHER} AS ${together.foldQuery(relation)}`)
+  if (together === undefined) return alone
+  const most = Math.floor(events / EVENTS_A_ROW)
+  const rows = `SELECT * FROM (${together.foldQuery(relation)}) LIMIT ${most + 1}`
+  await run(connection, `CREATE OR REPLACE TEMP TABLE ${TOGETHER} AS ${rows}`)
+  if (Number(await queryValue(connection, `SELECT count(*) FROM ${TOGETHER}`)) > most) {
+    await run(connection, `DROP TABLE ${TOGETHER}`)
+    return alone
+  }
   return (part) =>
     part === 'main' || part === together.distinct
       ? together.partQuery(part, `SELECT * FROM ${TOGETHER}`)
-      : foldQuery(stage, part, relation)
+      : alone(part)
 }
 
 function eventsOf(

@@ -37,7 +37,7 @@ import { createCore } from './core-of-server.ts'
 import type { ServerCrashPoint } from './crash-point.ts'
 import { type DataFolder, openDataFolder } from './data-folder.ts'
 import { deployedProject, isDeployed, readStreams } from './deploys/deployed-project.ts'
-import { Deployment } from './deploys/deployment.ts'
+import { Deployment, type ProjectHolder } from './deploys/deployment.ts'
 import type { Deploys } from './deploys/deploys.ts'
 import { EngineMeters } from './engine-meters.ts'
 import { engineSettings, jobSettings, pastSettings } from './engine-settings.ts'
@@ -228,12 +228,15 @@ class Server implements RunningServer {
     })
     this.#versions = new ViewVersions(this.#context)
     this.#history = new HistoryKeeper(this.#context)
-    this.#deployment = new Deployment(this.#context, {
+    const holder: ProjectHolder = {
       get: () => this.#project,
       set: (def) => {
         this.#project = def
       },
-    })
+    }
+    this.#deployment = new Deployment(this.#context, holder, (view, hold, signal) =>
+      this.#batches.first(view, hold, signal),
+    )
     this.deploys = this.#deployment.deploys
     this.#checks = new Checks(this.#context, () => this.#project)
     this.#verify = new Verify(this.#context, () => this.#project)
@@ -272,11 +275,7 @@ class Server implements RunningServer {
         return this.#pauses.careful ? { ...spec, careful: true } : spec
       },
       onDied: (reason, careful) =>
-        this.#pauses.engineDied(
-          engineSettings(this.#project, folder).scratchDir,
-          reason,
-          careful,
-        ),
+        this.#pauses.engineDied(engineSettings(this.#project, folder).scratchDir, reason, careful),
       onHealthy: () => this.#pauses.engineLived(),
       exclusive: (task) => publications.run(task),
       onBadSlices: (slices) => void refoldBadSlices(this.#context, slices),

@@ -7,15 +7,18 @@
 
 import type { Catalog } from '../catalog/open-catalog.ts'
 import { forgetBatchCut, setRuns } from '../catalog/runs.ts'
-import type { NewVersion } from '../catalog/versions.ts'
+import { slicesOf } from '../catalog/slices.ts'
+import { type NewVersion, sealedCut } from '../catalog/versions.ts'
 import type { RunDef } from '../define/types.ts'
 import type { VersionId } from '../model/cut.ts'
+import type { ServerContext } from './context.ts'
 
 export interface RunMove {
   readonly view: string
   /** The version that goes on, where it is not replaced by another. */
   readonly version?: VersionId | undefined
-  readonly run: RunDef
+  readonly from: RunDef
+  readonly to: RunDef
 }
 
 /** View → how it is to run. */
@@ -25,8 +28,26 @@ export function wantedRuns(wanted: readonly NewVersion[]): Readonly<Record<strin
 
 /** As a part of the caller's transaction. */
 export function moveRuns(catalog: Catalog, moves: readonly RunMove[]): void {
-  setRuns(catalog, Object.fromEntries(moves.map(({ view, run }) => [view, run])))
-  for (const { view, version, run } of moves) {
-    if (version !== undefined && run.kind !== 'lambda') forgetBatchCut(catalog, view, version)
+  if (moves.length === 0) return
+  setRuns(catalog, Object.fromEntries(moves.map(({ view, to }) => [view, to])))
+  for (const { view, version } of moves.filter(leavesLambda)) forgetBatchCut(catalog, view, version ?? '')
+}
+
+/**
+ * In the turn of publications, after the catalog: the engine learns that views have no batch layer any more. Who
+ * gains one has had its first batch, which told the engine. Never waits.
+ */
+export function tellRuns(context: ServerContext, moves: readonly RunMove[]): void {
+  const { catalog, supervisor } = context
+  for (const { view, version = '' } of moves.filter(leavesLambda)) {
+    if (supervisor.viewProgress(view, version) === undefined) continue
+    const sealed = sealedCut(catalog, view, version) ?? 0
+    const slices = slicesOf(catalog, view, version)
+    // An engine that ended is followed by one that reads the catalog.
+    supervisor.running?.engine.published(view, version, sealed, slices).catch(() => {})
   }
+}
+
+function leavesLambda({ version, from, to }: RunMove): boolean {
+  return version !== undefined && from.kind === 'lambda' && to.kind !== 'lambda'
 }

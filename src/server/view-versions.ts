@@ -25,7 +25,7 @@ import { RefoldError } from '../model/errors.ts'
 import type { ServerContext } from './context.ts'
 import { deleteSlices, foldHistory, recordVersion } from './deploys/build-version.ts'
 import { engineViewOf } from './engine-spec.ts'
-import { moveRuns, type RunMove, wantedRuns } from './run-moves.ts'
+import { moveRuns, type RunMove, tellRuns, wantedRuns } from './run-moves.ts'
 
 const RETRY_MS = 5_000
 
@@ -101,15 +101,17 @@ export class ViewVersions {
   #moveRunsOf(wanted: readonly NewVersion[]): void {
     const { catalog } = this.#context
     const pointers = serving(catalog)
-    const moves = Object.entries(wantedRuns(wanted)).flatMap(([view, run]): readonly RunMove[] => {
+    const moves = Object.entries(wantedRuns(wanted)).flatMap(([view, to]): readonly RunMove[] => {
       const version = wanted.find((one) => one.view === view)?.version
-      if (version === undefined || pointers[view] !== version) return []
-      return isSameData(runOf(catalog, view), run) ? [] : [{ view, version, run }]
+      const from = runOf(catalog, view)
+      if (version === undefined || pointers[view] !== version || isSameData(from, to)) return []
+      return [{ view, version, from, to }]
     })
-    const gone = Object.keys(runs(catalog))
-      .filter((view) => pointers[view] === undefined)
-      .map((view): RunMove => ({ view, run: { kind: 'kappa' } }))
-    if (moves.length + gone.length > 0) moveRuns(catalog, [...moves, ...gone])
+    const gone = Object.entries(runs(catalog))
+      .filter(([view]) => pointers[view] === undefined)
+      .map(([view, from]): RunMove => ({ view, from, to: { kind: 'kappa' } }))
+    moveRuns(catalog, [...moves, ...gone])
+    tellRuns(this.#context, moves)
   }
 
   /** Ends versions that the project does not ask for, except those that answer until their successor is live. */
@@ -210,7 +212,8 @@ export class ViewVersions {
       const cut = supervisor.viewProgress(view, version)?.cut ?? supervisor.progress?.cut ?? row.sealed
       catalog.transaction('move-serving', () => {
         moveServing(catalog, { [view]: version }, cut)
-        moveRuns(catalog, [{ view, run: wanted.run ?? { kind: 'kappa' } }])
+        const run = { from: runOf(catalog, view), to: wanted.run ?? ({ kind: 'kappa' } as const) }
+        moveRuns(catalog, [{ view, ...run }])
       })
       this.#context.crash('version.moved')
       await running.engine.setServing(serving(catalog)).catch(() => {})

@@ -18,7 +18,7 @@ import type { ViewProgress } from '../../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { ServerContext } from '../context.ts'
-import { moveRuns, type RunMove } from '../run-moves.ts'
+import { moveRuns, type RunMove, tellRuns } from '../run-moves.ts'
 import {
   type Deploy,
   type DeployedView,
@@ -36,6 +36,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
   const views = deploy.outcome.views ?? []
   const { options, author } = deploy.request
   const moves = Object.fromEntries(views.filter(isMoved).map(({ view, to }) => [view, to ?? null]))
+  const runs = runMoves(views, 'forth')
   for (;;) {
     await supervisor.until(
       () => commonCut(context, moves) !== undefined || context.closing(),
@@ -55,7 +56,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
           what: `deploy ${deploy.id}`,
           ...(options.warmMs > 0 ? { warmUntilMs: now + options.warmMs } : {}),
         })
-        moveRuns(catalog, runMoves(views, 'to'))
+        moveRuns(catalog, runs)
         stepDeploy(catalog, deploy.id, { state: 'live', gained: { cutoverAt: cut, liveMs: now } })
         recordAudit(catalog, 'cutover', {
           deploy: deploy.id,
@@ -67,6 +68,7 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
         })
       })
       context.crash('deploy.moved')
+      tellRuns(context, runs)
       await running.engine.setServing(serving(catalog)).catch(() => {})
       context.noteReport()
       return true
@@ -97,6 +99,7 @@ export async function rollBack(
     const moves: Moves = Object.fromEntries(
       views.filter(isMoved).map(({ view, from }) => [view, from ?? null]),
     )
+    const runs = runMoves(views, 'back')
     const names = new Set(views.map(({ view }) => view))
     const outcome = (deploy.outcome.views ?? []).map((view) =>
       names.has(view.view) ? { ...view, rolledBack: true } : view,
@@ -110,7 +113,7 @@ export async function rollBack(
         what: `rollback ${deploy.id}`,
         ...(warmMs > 0 ? { warmUntilMs: clock.nowMs() + warmMs } : {}),
       })
-      moveRuns(catalog, runMoves(views, 'from'))
+      moveRuns(catalog, runs)
       stepDeploy(catalog, deploy.id, {
         ...(whole ? { state: 'rolled_back' } : {}),
         gained: { views: outcome },
@@ -127,17 +130,19 @@ export async function rollBack(
       })
     })
     context.crash('rollback.moved')
+    tellRuns(context, runs)
     await running?.engine.setServing(serving(catalog)).catch(() => {})
     context.noteReport()
   })
 }
 
 /** How views run after a deploy, or after it was taken back. */
-function runMoves(views: readonly DeployedView[], side: 'from' | 'to'): readonly RunMove[] {
+function runMoves(views: readonly DeployedView[], way: 'forth' | 'back'): readonly RunMove[] {
   return views.flatMap((moved): readonly RunMove[] => {
     const { view, run, to: version } = moved
     if (run === undefined) return []
-    return [{ view, run: run[side], ...(isMoved(moved) ? {} : { version }) }]
+    const [from, to] = way === 'forth' ? [run.from, run.to] : [run.to, run.from]
+    return [{ view, from, to, ...(isMoved(moved) ? {} : { version }) }]
   })
 }
 

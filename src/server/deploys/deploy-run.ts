@@ -23,6 +23,7 @@ import { authorDetails, cutOver } from './cut-over.ts'
 import type { DeployParts } from './deploy-parts.ts'
 import { type Deploy, type DeployedView, deployOf, isMoved, stepDeploy } from './deploy-record.ts'
 import { proveDeploy } from './prove-deploy.ts'
+import { publishFirstBatches } from './prove-runs.ts'
 import { ReplayControl } from './replay-control.ts'
 
 const RETRY_MS = 2_000
@@ -309,7 +310,7 @@ export class DeployRun {
       if (this.#over()) return false
       if (cut === undefined) return true
       const reached = () => this.#reached(deploy) ?? 0
-      const proof = await proveDeploy(this.#context, deploy, { cut, reached, signal })
+      const proof = await proveDeploy(this.#parts, deploy, { cut, reached, signal })
       if (this.#over()) return false
       const { accept, shadow } = deploy.request.options
       const refused = proof.red !== undefined && accept === undefined
@@ -333,7 +334,11 @@ export class DeployRun {
       })
       this.#context.crash('deploy.proved')
       if (state !== 'comparing') return false
-    } else this.#verify(targets)
+    } else {
+      await publishFirstBatches(this.#parts, deploy, signal)
+      if (this.#over()) return false
+      this.#verify(targets)
+    }
     this.#context.crash('deploy.verified')
     this.#isMoving = true
     const moved = await cutOver(this.#context, deployOf(catalog, this.id), signal).finally(() => {

@@ -34,11 +34,12 @@ export class Deployment {
   #fileOfDeploy = 0
   #differs: JsonValue | undefined
 
-  constructor(context: ServerContext, project: ProjectHolder) {
+  constructor(context: ServerContext, project: ProjectHolder, runBatch: DeployParts['runBatch']) {
     this.#context = context
     this.#project = project
     const parts: DeployParts = {
       context,
+      runBatch,
       takeStreams: ({ streams }) => this.#takeStreams([...streams, ...readStreams(context.catalog, streams)]),
       afterCutover: (deploy) => this.#afterCutover(deploy),
       letGo: async (versions) => {

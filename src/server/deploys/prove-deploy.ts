@@ -3,17 +3,17 @@
  * the new versions, all at one cut at which all of them stand (law: equal cuts). Live views go on meanwhile. No state.
  */
 
-import { rm } from 'node:fs/promises'
 import type { CheckResult, CompareSummary, NamedEvent } from '../../deploy/types.ts'
 import type { CommitSeq } from '../../model/cut.ts'
-import { RefoldError } from '../../model/errors.ts'
 import { cutoverChecks, runChecks } from '../checks/run-checks.ts'
 import { compareVersions } from '../compare/compare-versions.ts'
 import { earliestDifference } from '../compare/earliest-difference.ts'
 import { withFirstEvents } from '../compare/first-difference.ts'
 import type { ServerContext } from '../context.ts'
-import { type Deploy, type DeployedView, isMoved } from './deploy-record.ts'
-import { captureServed, proveRun, type RunProof, redOfProof } from './prove-run.ts'
+import type { DeployParts } from './deploy-parts.ts'
+import { type Deploy, isMoved } from './deploy-record.ts'
+import { redOfProof } from './prove-run.ts'
+import { type ProofOrder, proveRuns } from './prove-runs.ts'
 
 export interface Proof {
   readonly cut: CommitSeq
@@ -28,19 +28,13 @@ const SAMPLE_ROWS = 20
 /** How long is looked for the first event that makes a difference. */
 const FIRST_EVENT_MS = 60_000
 
-/** The cut at which it is proved, and how far all versions of the deploy have come by now. */
-export interface ProofOrder {
-  readonly cut: CommitSeq
-  readonly reached: () => CommitSeq
-  readonly signal: AbortSignal
-}
-
-export async function proveDeploy(context: ServerContext, deploy: Deploy, order: ProofOrder): Promise<Proof> {
+export async function proveDeploy(parts: DeployParts, deploy: Deploy, order: ProofOrder): Promise<Proof> {
+  const { context } = parts
   const { project } = deploy.request
   const views = deploy.outcome.views ?? []
   const { signal } = order
-  const { cut, runs } = await proveRuns(context, views, order)
-  const compares: CompareSummary[] = runs.map(({ compare }) => compare)
+  const { cut, proofs } = await proveRuns(parts, deploy, order)
+  const compares: CompareSummary[] = []
   for (const { view, from, to } of views.filter(isMoved)) {
     if (from === undefined || to === undefined) continue
     const expect = project.views.find(({ name }) => name === view)?.expect ?? []
@@ -57,35 +51,18 @@ export async function proveDeploy(context: ServerContext, deploy: Deploy, order:
     deploy: deploy.id,
     signal,
   })
-  const redRuns = runs.flatMap((proof) => redOfProof(proof) ?? [])
   const redCheck = redOf(checks)
-  if (redCheck === undefined) {
-    return { cut, compares, checks, red: redRuns.length === 0 ? undefined : redRuns.join('; ') }
-  }
-  const { named, first } = await nameFirstEvents(context, compares, signal)
-  return { cut, compares: named, checks, red: [...redRuns, redCheck + firstEventText(first)].join('; ') }
-}
-
-/** Views that are to run in another way, folded again; what they serve decides the cut of the whole proof. */
-async function proveRuns(
-  context: ServerContext,
-  views: readonly DeployedView[],
-  { cut, reached, signal }: ProofOrder,
-): Promise<{ readonly cut: CommitSeq; readonly runs: readonly RunProof[] }> {
-  const moving = views.filter(({ run }) => run !== undefined && run.proof !== 'none').map(({ view }) => view)
-  if (moving.length === 0) return { cut, runs: [] }
-  const captured = await captureServed(context, moving, signal)
-  try {
-    const at = captured[0]?.cut ?? cut
-    if (captured.length < moving.length || captured.some((one) => one.cut !== at)) {
-      throw new RefoldError('ENGINE_UNAVAILABLE', 'the views of a deploy do not stand at one cut')
-    }
-    await context.supervisor.until(() => reached() >= at || context.closing(), undefined, signal)
-    const runs: RunProof[] = []
-    for (const one of captured) runs.push(await proveRun(context, one, SAMPLE_ROWS, signal))
-    return { cut: at, runs }
-  } finally {
-    for (const { path } of captured) await rm(path, { force: true })
+  const { named, first } =
+    redCheck === undefined
+      ? { named: compares, first: undefined }
+      : await nameFirstEvents(context, compares, signal)
+  const red = [
+    ...proofs.flatMap((proof) => redOfProof(proof) ?? []),
+    ...(redCheck === undefined ? [] : [redCheck + firstEventText(first)]),
+  ]
+  return {
+    ...{ cut, checks, compares: [...proofs.map(({ compare }) => compare), ...named] },
+    red: red.length === 0 ? undefined : red.join('; '),
   }
 }
 

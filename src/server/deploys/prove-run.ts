@@ -12,7 +12,7 @@ import { pairingOf } from '../../deploy/compare-columns.ts'
 import { type CompareQuestion, compareStatements } from '../../deploy/compare-sql.ts'
 import { compareSummary } from '../../deploy/compare-summary.ts'
 import type { CompareSummary } from '../../deploy/types.ts'
-import type { CapturedView } from '../../engine/engine.ts'
+import type { CapturedView, SliceInfo } from '../../engine/engine.ts'
 import type { PastState } from '../../engine/past.ts'
 import { capturedPlan, mergedPlan, soleStage } from '../../govern/verify-plans.ts'
 import { differenceSql } from '../../govern/verify-sql.ts'
@@ -44,12 +44,18 @@ export interface RunProof {
   readonly groups: number
 }
 
+export interface ProveRun {
+  /** What all events up to the cut come to, where somebody has folded them again; left out: they are folded here. */
+  readonly slices?: readonly SliceInfo[]
+  readonly sampleRows: number
+  readonly signal: AbortSignal
+}
+
 /** What was captured against the log, at the cut of the capture. */
 export async function proveRun(
   context: ServerContext,
   captured: CapturedView,
-  sampleRows: number,
-  signal: AbortSignal,
+  { slices, sampleRows, signal }: ProveRun,
 ): Promise<RunProof> {
   const { view, version, cut } = captured
   const row = readVersion(context.catalog, view, version)
@@ -60,6 +66,7 @@ export async function proveRun(
   const tag = `${version} proof ${randomSeed()}`
   const again: PastState = {
     ...context.past.stateAt(view, version, cut, { fromLog: true }),
+    ...(slices === undefined ? {} : { slices, border: cut }),
     plan: mergedPlan(plan),
     version: `${tag} again`,
   }

@@ -11,11 +11,13 @@
 import { join } from 'node:path'
 import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import { appendCut } from './journal.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
 import { runOf } from './runs.ts'
 import {
   checkChain,
+  coveredBy,
   insertSlice,
   pastSlicesOf,
   type SliceInputs,
@@ -66,14 +68,25 @@ export function batchCut(catalog: Catalog, view: string, version: VersionId): Co
 
 /** T of a version whose view runs as lambda; undefined where it does not, or has none yet. */
 export function layerCut(catalog: Catalog, view: string, version: VersionId): CommitSeq | undefined {
-  const cut = runOf(catalog, view).kind === 'lambda' ? batchCut(catalog, view, version) : 0
+  const isLambda = runOf(catalog, view).kind === 'lambda' || hasTwoDefinitions(catalog, view, version)
+  const cut = isLambda ? batchCut(catalog, view, version) : 0
   return cut === 0 ? undefined : cut
 }
 
-/** Begins a batch, whose T is not chosen yet; refused while another one of the view runs. */
+/** Such a version runs as lambda from its first batch on, which is how it is built. */
+function hasTwoDefinitions(catalog: Catalog, view: string, version: VersionId): boolean {
+  return slicesOf(catalog, view, version).some(({ part }) => part === BATCH_PART)
+}
+
+/** Begins a batch, whose T is not chosen yet; refused while another one of the version runs. */
 export function beginBatch(catalog: Catalog, view: string, version: VersionId): BatchRow {
   return catalog.transaction('begin-batch', () => {
-    const running = catalog.get(`SELECT id FROM batches WHERE view = ? AND state = 'running'`, view)
+    // A version that is built may have its first batch meanwhile.
+    const running = catalog.get(
+      `SELECT id FROM batches WHERE view = ? AND version = ? AND state = 'running'`,
+      view,
+      version,
+    )
     if (running !== undefined) {
       throw new RefoldError('BATCH_RUNNING', `batch ${Number(running.id)} of view "${view}" is running`)
     }
@@ -232,9 +245,11 @@ function refuseBrokenChain(
   start: CommitSeq,
 ): void {
   const parts = Map.groupBy(slices, ({ stage, part }) => `${stage}.${part}`)
+  const cuts = { start, batch: cut, sealed }
   if (parts.size === 0 && sealed > start) parts.set('main', [])
   for (const [part, own] of parts) {
-    let at = start
+    const covered = coveredBy(own[0]?.part ?? '', slices, cuts)
+    let at = covered.from
     const refuse = (code: 'BATCH_GAP' | 'BATCH_OVERLAP', { from, to }: CommitRange) => {
       const what = code === 'BATCH_GAP' ? 'have a gap' : 'overlap'
       const where = `between cut ${Math.min(at, from)} and cut ${Math.max(at, from, to)}`
@@ -249,8 +264,8 @@ function refuseBrokenChain(
       if (from < cut && to > cut) refuse('BATCH_OVERLAP', { from, to })
       at = to
     }
-    if (at < sealed) refuse('BATCH_GAP', { from: sealed, to: sealed })
-    if (at > sealed) refuse('BATCH_OVERLAP', { from: sealed, to: at })
+    if (at < covered.to) refuse('BATCH_GAP', { from: covered.to, to: covered.to })
+    if (at > covered.to) refuse('BATCH_OVERLAP', { from: covered.to, to: at })
   }
 }
 

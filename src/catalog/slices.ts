@@ -11,6 +11,7 @@
 
 import { isAbsolute, join, relative } from 'node:path'
 import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import { assert } from '../std/assert.ts'
 import { appendCut } from './journal.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
@@ -215,19 +216,47 @@ export function startOf(catalog: Catalog, view: string, version: VersionId): Com
   return Number(row?.start_cut ?? 0)
 }
 
+/**
+ * What the slices of a part cover, of a version sealed at `sealed`: (start, sealed], or, of a version with two
+ * definitions, the batch's part up to T and all others from there.
+ */
+export function coveredBy(
+  part: string,
+  slices: readonly SliceRow[],
+  {
+    start,
+    batch,
+    sealed,
+  }: { readonly start: CommitSeq; readonly batch: CommitSeq; readonly sealed: CommitSeq },
+): CommitRange {
+  if (part === BATCH_PART) return { from: start, to: batch }
+  const hasTwo = slices.some((slice) => slice.part === BATCH_PART)
+  return { from: hasTwo ? batch : start, to: sealed }
+}
+
 /** Asserts that a version's current slices, part by part, cover (start, sealed] without a gap or an overlap. */
 export function checkChain(catalog: Catalog, view: string, version: VersionId, sealed: CommitSeq): void {
   const start = startOf(catalog, view, version)
-  const reached = new Map<string, CommitSeq>()
-  for (const slice of slicesOf(catalog, view, version)) {
+  const row = catalog.get('SELECT batch_cut FROM versions WHERE view = ? AND version = ?', view, version)
+  const slices = slicesOf(catalog, view, version)
+  const cuts = { start, batch: Number(row?.batch_cut ?? 0), sealed }
+  const reached = new Map<string, { at: CommitSeq; readonly to: CommitSeq }>()
+  for (const slice of slices) {
     const part = `${slice.stage}.${slice.part}`
-    const before = reached.get(part) ?? start
-    assert(slice.from === before, `slices of part "${part}" leave no gap and do not overlap at cut ${before}`)
+    const covered = coveredBy(slice.part, slices, cuts)
+    const known = reached.get(part) ?? { at: covered.from, to: covered.to }
+    assert(
+      slice.from === known.at,
+      `slices of part "${part}" leave no gap and do not overlap at cut ${known.at}`,
+    )
     assert(slice.to > slice.from, `slice "${slice.path}" covers a range`)
-    reached.set(part, slice.to)
+    reached.set(part, { ...known, at: slice.to })
   }
-  for (const [part, to] of reached) assert(to === sealed, `slices of part "${part}" reach cut ${sealed}`)
-  assert(reached.size > 0 || sealed === start, `a version sealed at cut ${sealed} has slices`)
+  for (const [part, { at, to }] of reached) assert(at === to, `slices of part "${part}" reach cut ${to}`)
+  const whole = reached.size > 0 || sealed === start
+  assert(whole, `a version sealed at cut ${sealed} has slices`)
+  const onlyBatch = slices.every(({ part }) => part === BATCH_PART)
+  assert(!onlyBatch || sealed === start || sealed === cuts.batch, 'a batch layer alone reaches its own cut')
 }
 
 /** A file's path as the catalog keeps it: relative to the data folder, which can be moved. */

@@ -8,6 +8,7 @@
 
 import type { DuckDBConnection } from '@duckdb/node-api'
 import { quoteIdentifier, quoteLiteral } from '../model/schema.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import type { BatchPlan, ViewPlan } from '../plan/plan.ts'
 import { storageType } from '../plan/storage-types.ts'
 import { must } from '../std/assert.ts'
@@ -16,9 +17,6 @@ import type { EngineView, SliceInfo } from './engine.ts'
 import { batchLayerColumns, hashColumn, soleStage } from './merged-relation.ts'
 import type { BatchLayer } from './read-set.ts'
 import type { TableName } from './table-store.ts'
-
-/** Part name of the slice that holds the rows of a batch. */
-export const BATCH_PART = 'batch'
 
 /** Below this many rows a scan is as quick as an index. */
 const INDEX_FROM_ROWS = 2_000

@@ -8,6 +8,7 @@
 
 import type { CommitSeq } from '../model/cut.ts'
 import { quoteIdentifier, quoteLiteral } from '../model/schema.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import {
   emptyPartQuery,
   finishQuery,
@@ -17,7 +18,7 @@ import {
   partNames,
 } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
-import { BATCH_PART, batchSliceRows } from './batch-layer.ts'
+import { batchSliceRows } from './batch-layer.ts'
 import type { LayerName, SliceInfo } from './engine.ts'
 import type { LiveView } from './live-view.ts'
 import { soleStage } from './merged-relation.ts'

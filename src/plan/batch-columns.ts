@@ -1,4 +1,4 @@
-/** The columns of a stream that say where an event stands and when it came in. Data. */
+/** Names of the batch layer: the columns of streams that its SQL may read beside fields, and its slices' part. Data. */
 
 import type { Column } from './plan.ts'
 
@@ -10,3 +10,6 @@ export const systemFields: readonly Column[] = [
   { name: '_index', type: 'INTEGER' },
   { name: '_ingested_at', type: 'TIMESTAMP' },
 ]
+
+/** Part name of the slice that holds the rows of a batch definition. */
+export const BATCH_PART = 'batch'

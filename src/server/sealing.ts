@@ -9,6 +9,7 @@ import { slicesOf } from '../catalog/slices.ts'
 import { readVersion, sealedCut } from '../catalog/versions.ts'
 import type { Job, SliceInfo, ViewProgress } from '../engine/engine.ts'
 import { RefoldError } from '../model/errors.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import { chooseMerge, shouldSeal } from '../run/kappa.ts'
 import { refoldBadSlices } from './bad-slices.ts'
 import type { ServerContext } from './context.ts'
@@ -145,7 +146,8 @@ export class Sealing {
     if (row === undefined || row.state === 'retired' || row.state === 'failed') return false
     // What a batch made stays as it made it.
     const after = layerCut(catalog, view, version) ?? 0
-    const speed = slicesOf(catalog, view, version).filter(({ from }) => from >= after)
+    const all = slicesOf(catalog, view, version)
+    const speed = all.filter(({ from, part }) => from >= after && part !== BATCH_PART)
     const ranges = slicesByRange(speed)
     const merge = chooseMerge(ranges.map((slices) => slices.reduce((sum, slice) => sum + slice.bytes, 0)))
     if (merge === undefined) return false

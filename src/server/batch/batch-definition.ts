@@ -1,13 +1,7 @@
-/**
- * The batch layer of a view with two definitions: its batch SQL over everything up to T, run in a worker, as one slice.
- * A version that is built begins with such a batch instead of a fold of its history. No state.
- */
+/** The batch layer of a view with two definitions: its batch SQL over everything up to T, in a worker. No state. */
 
-import { beginBatch, chooseBatchCut, failBatch } from '../../catalog/batches.ts'
 import { latestStreams } from '../../catalog/streams.ts'
-import { type VersionRow } from '../../catalog/versions.ts'
 import type { JobOptions } from '../../engine/run-job.ts'
-import type { CommitRange } from '../../model/cut.ts'
 import type { StreamDef } from '../../model/schema.ts'
 import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
@@ -51,31 +45,4 @@ function everyStream(context: ServerContext): readonly StreamDef[] {
   const own = context.streams()
   const names = new Set(own.map(({ name }) => name))
   return [...own, ...latestStreams(context.catalog).filter(({ name }) => !names.has(name))]
-}
-
-export interface FirstBatch {
-  readonly signal: AbortSignal
-  readonly job: (range: CommitRange) => Pick<JobOptions, 'onStart'>
-  /** Publishes the layer; in the turn of publications. */
-  readonly publish: (order: FoldOrder, layer: Layer) => Promise<void>
-}
-
-/** Builds a version of two definitions: its first batch, over everything that there is. */
-export async function buildFirstBatch(
-  { catalog, log }: ServerContext,
-  context: ServerContext,
-  row: VersionRow,
-  { signal, job, publish }: FirstBatch,
-): Promise<void> {
-  const cut = log.state().cut.commit
-  const { id } = beginBatch(catalog, row.view, row.version)
-  try {
-    chooseBatchCut(catalog, id, cut)
-    const order: FoldOrder = { id, row, cut, incremental: false, signal, onWorker: () => {} }
-    const layer = await runDefinition(context, order, job({ from: row.start, to: cut }))
-    await publish(order, layer)
-  } catch (error) {
-    failBatch(catalog, id, error instanceof Error ? error.message : String(error))
-    throw error
-  }
 }

@@ -23,6 +23,7 @@ import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
 import { firstDamaged } from '../lake/promote-base.ts'
 import { slicesByRange } from '../slices-by-range.ts'
+import { runDefinition } from './batch-definition.ts'
 
 export interface FoldOrder {
   /** Of the batch. */
@@ -45,6 +46,7 @@ export interface Layer {
 
 /** Folds the batch layer: everything of the version up to T. */
 export async function foldLayer(context: ServerContext, order: FoldOrder): Promise<Layer> {
+  if (order.row.plan.batch !== undefined) return await runDefinition(context, order)
   return await context.pins.with(async (sources) => {
     const bases = await soundBases(context, order.row)
     const from = baseCut(context.catalog, order.row.view, order.row.version) ?? order.row.start

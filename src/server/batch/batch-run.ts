@@ -114,7 +114,7 @@ async function capture(
 }
 
 /** What T stands for, of the streams that the view reads. */
-function promiseAt({ history }: ServerContext, { plan }: VersionRow, cut: CommitSeq): BatchPromise {
+export function promiseAt({ history }: ServerContext, { plan }: VersionRow, cut: CommitSeq): BatchPromise {
   const state = history.at(cut)
   const own = <T>(values: Readonly<Record<string, T>> = {}) =>
     Object.fromEntries(Object.entries(values).filter(([stream]) => plan.streams.includes(stream)))
@@ -148,7 +148,7 @@ async function publishWhole(parts: BatchParts, order: FoldOrder, folded: Folded)
       events += rest.events
     }
     const { told, gone } = await context.publications.run(() =>
-      publish(context, order, { ...folded, layer: { ...folded.layer, staged, events } }, sealed),
+      publishLayer(context, order, { ...folded, layer: { ...folded.layer, staged, events } }, sealed),
     )
     await told
     for (const path of gone) await rm(path, { force: true })
@@ -159,7 +159,7 @@ async function publishWhole(parts: BatchParts, order: FoldOrder, folded: Folded)
 }
 
 /** In the turn of publications: files, then the transaction, then the message to the engine. */
-async function publish(
+export async function publishLayer(
   context: ServerContext,
   { id, row, cut, signal }: FoldOrder,
   { layer, compared, promise }: Folded,
@@ -194,7 +194,11 @@ async function publish(
 }
 
 /** A paused view that had no batch so far answers from this one. */
-async function holdPaused({ catalog }: ServerContext, row: VersionRow, { engine }: RunningEngine): Promise<void> {
+async function holdPaused(
+  { catalog }: ServerContext,
+  row: VersionRow,
+  { engine }: RunningEngine,
+): Promise<void> {
   const paused = pausedVersion(catalog, row.view, row.version)
   const still = paused === undefined ? undefined : pausedEngineView(catalog, row, paused.reason)
   if (still !== undefined) await engine.addVersion(still)
@@ -218,7 +222,9 @@ async function tellEngine(
   const isPaused = pausedVersion(catalog, view, version) !== undefined
   const through = isPaused ? cut : sealed
   const slices = slicesOf(catalog, view, version).filter(({ to }) => to <= through)
-  const repair = (compared?.differing ?? 0) > 0 ? { repair: id } : {}
+  // Of two definitions each batch gives rows of its own: what differs is told to followers like a repair.
+  const differs = (compared?.differing ?? 0) > 0 || row.plan.batch !== undefined
+  const repair = differs ? { repair: id } : {}
   try {
     await running.engine.published(view, version, through, slices, { batch: cut, reload: true, ...repair })
     if (repair.repair !== undefined) context.repairs.set(`${view}@${version}`, id)

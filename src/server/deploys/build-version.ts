@@ -19,6 +19,7 @@ import type { JobOptions } from '../../engine/run-job.ts'
 import type { CommitRange, CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import { FOLD_EVENTS } from '../../run/kappa.ts'
+import { buildFirstBatch } from '../batch/first-batch.ts'
 import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
 import { keepReferences } from '../keep-references.ts'
@@ -116,6 +117,7 @@ export async function foldHistory(
   for (;;) {
     const row = readVersion(catalog, view, version)
     if (row === undefined) return
+    if (row.plan.batch !== undefined) return await foldFirstBatch(context, row, options)
     const durable = context.log.state().cut.commit
     checkHistory(context, row, row.sealed)
     const inLake = lakeManifest(catalog).through > row.sealed
@@ -130,6 +132,32 @@ export async function foldHistory(
         options.folded?.({ ...range, events, bytes: size.bytes })
       }
     })
+  }
+}
+
+/** A version of two definitions has all of its history in its first batch; ticks go on from there. */
+async function foldFirstBatch(context: ServerContext, row: VersionRow, options: BuildOptions): Promise<void> {
+  const { signal } = options
+  const to = context.log.state().cut.commit
+  if (row.sealed > row.start || to <= row.start || signal.aborted) return
+  checkHistory(context, row, row.start)
+  await options.ready?.()
+  if (signal.aborted || context.closing()) return
+  const { sources, release } = context.pins.pin()
+  release()
+  const range = { from: row.start, to }
+  const streams = row.plan.batch?.streams ?? []
+  const sizes = streams.map(({ stream }) => sizeOf(streamHistory(sources, stream), range))
+  const expected = sizes.reduce((sum, { events }) => sum + events, 0)
+  const bytes = sizes.reduce((sum, size) => sum + size.bytes, 0)
+  let events: number | undefined
+  try {
+    const job = options.job?.(range, expected)
+    const built = await buildFirstBatch(context, row, { signal, ...(job === undefined ? {} : { job }) })
+    events = expected
+    options.folded?.({ from: built.from, to: built.to, events, bytes })
+  } finally {
+    options.ended?.(events)
   }
 }
 

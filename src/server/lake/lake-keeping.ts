@@ -53,7 +53,7 @@ export class LakeKeeping {
 
 /** Whoever folds, and for whatever: a range whose events are gone would come out as if they had never been. */
 export function refuseTrimmed({ catalog }: Pick<ServerContext, 'catalog'>, job: Job): void {
-  if (job.kind !== 'fold') return
+  if (job.kind !== 'fold' && job.kind !== 'batch') return
   const { view, range } = job
   const trim = trimmedBeyond(catalog, view.plan.streams, range.from)
   const version = `version "${view.version.slice(0, 12)}" of view "${view.view}"`

@@ -105,8 +105,10 @@ export class Deploys {
 
   /** What deploying the project would change. Throws ProjectMistakes. */
   async plan(project: ProjectDef): Promise<DeployPlan> {
+    // Mostly the deploy comes next; where nothing changes there is none.
+    this.#ahead.start()
     const plan = await planDeploy(this.#parts.context, project)
-    if (plan.views.some(({ to }) => to !== undefined)) this.#ahead.start()
+    if (!plan.views.some(({ to }) => to !== undefined)) await this.#ahead.end()
     return plan
   }
 

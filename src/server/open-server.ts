@@ -170,6 +170,12 @@ class Server implements RunningServer {
   readonly #timers = new Set<() => void>()
   readonly #reloads = new Serial()
   #project: ProjectDef
+  readonly #holder: ProjectHolder = {
+    get: () => this.#project,
+    set: (def) => {
+      this.#project = def
+    },
+  }
   #advancing = false
   #closed: Promise<void> | undefined
 
@@ -228,13 +234,7 @@ class Server implements RunningServer {
     })
     this.#versions = new ViewVersions(this.#context)
     this.#history = new HistoryKeeper(this.#context)
-    const holder: ProjectHolder = {
-      get: () => this.#project,
-      set: (def) => {
-        this.#project = def
-      },
-    }
-    this.#deployment = new Deployment(this.#context, holder, (view, hold, signal) =>
+    this.#deployment = new Deployment(this.#context, this.#holder, (view, hold, signal) =>
       this.#batches.first(view, hold, signal),
     )
     this.deploys = this.#deployment.deploys

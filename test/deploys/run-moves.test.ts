@@ -7,7 +7,7 @@ import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { RunDef } from '../../src/define/types.ts'
 import type { DeployInfo } from '../../src/deploy/types.ts'
-import { deployCrashPoints, type ServerCrashPoint } from '../../src/server/crash-point.ts'
+import { batchCrashPoints, deployCrashPoints, type ServerCrashPoint } from '../../src/server/crash-point.ts'
 import { rewriteSlice, slicesOf } from '../support/planted-slice.ts'
 import { eventually, type Row, ShopServer, shopView } from '../support/shop-server.ts'
 
@@ -263,6 +263,38 @@ test('what is served and what the log gives differ: the gate is held until someb
   assert.equal((await runsAs())['run'], 'hybrid')
 })
 
+test('a first batch that differs is held, and repairs what is served once somebody accepts', async () => {
+  await shop.open(asking(kappa))
+  await shop.send(130)
+  await shop.server.flush()
+  await shop.close()
+  const dataDir = `${shop.folder}/data`
+  const [slice] = slicesOf(dataDir, 'per_user')
+  assert.ok(slice !== undefined)
+  await rewriteSlice(dataDir, slice, "SELECT * REPLACE (a0 + 1 AS a0) FROM slice WHERE k0 <> 'u7'")
+  await shop.open(asking(kappa))
+  await shop.send(26)
+  const served = sorted(await shop.rows('per_user', { after: shop.sent.at(-1)?.cut ?? 0 }))
+  const { deploys } = shop.server
+  const { id, state, reason, comparedAt } = await shop.deploy(asking(lambda()))
+  assert.equal(state, 'refused')
+  assert.match(reason ?? '', new RegExp(`differs in 13 rows from what is served at cut ${comparedAt}$`))
+  const batches = () => shop.sql('SELECT state, divergence FROM refold.batches ORDER BY batch')
+  assert.deepEqual(
+    (await batches()).map((row) => row['state']),
+    ['failed'],
+  )
+  assert.deepEqual(sorted(await shop.rows('per_user')), served)
+  deploys.accept(id, 'repair it', { who: 'tester' })
+  const passed = await deploys.settled(id)
+  assert.deepEqual([passed.state, passed.accepted], ['live', 'repair it'])
+  assert.deepEqual(
+    (await batches()).map((row) => row['state']),
+    ['failed', 'published'],
+  )
+  await check()
+})
+
 test('damage in a group that no answer shows holds the gate too', async () => {
   const top = 'SELECT "user", count(*) AS n FROM sales GROUP BY "user" ORDER BY n DESC, "user" LIMIT 3'
   await shop.open(asking(kappa, top))
@@ -289,34 +321,41 @@ test('damage in a group that no answer shows holds the gate too', async () => {
 /** That a move does not pass: nothing is built, nothing becomes warm. */
 const elsewhere: readonly ServerCrashPoint[] = ['deploy.added', 'warm.ended']
 
-test('a move that is killed at any point goes on where it was', async () => {
-  const points = deployCrashPoints.filter((point) => !elsewhere.includes(point))
-  const copies = new Map<ServerCrashPoint, string>()
-  let armed = false
-  const crash = (point: ServerCrashPoint) => {
-    if (armed && points.some((one) => one === point) && !copies.has(point))
-      copies.set(point, shop.copyOfData(`crash-${point}`))
-  }
-  await shop.open(asking(kappa), { crash })
-  await shop.send(200)
-  await shop.server.flush()
-  await shop.send(50)
-  armed = true
-  assert.equal((await shop.deploy(asking(hybrid))).state, 'live')
-  await shop.server.deploys.rollback({ reason: 'a test', author: { who: 'tester' } })
-  await shop.close()
-  assert.deepEqual([...copies.keys()].sort(), [...points].sort())
-  for (const [point, dataDir] of copies) {
-    await shop.open({ ...asking(kappa), dataDir })
-    const { deploys } = shop.server
-    const last = deploys.list().at(-1)
-    const ended = await deploys.settled(last?.id ?? 0)
-    const isBack = point === 'rollback.moved'
-    assert.equal(ended.state, isBack ? 'rolled_back' : 'live', `${point}: ${ended.reason}`)
-    assert.equal((await runsAs())['run'], isBack ? 'kappa' : 'hybrid', point)
-    await shop.send(13)
-    await check()
-    shop.sent.splice(250)
+for (const [from, to] of [
+  [kappa, hybrid],
+  [kappa, lambda()],
+  [lambda(), kappa],
+] as const) {
+  test(`a move from ${from.kind} to ${to.kind} that is killed at any point goes on where it was`, async () => {
+    const passed = to.kind === 'lambda' ? [...deployCrashPoints, ...batchCrashPoints] : deployCrashPoints
+    const points = passed.filter((point) => !elsewhere.includes(point))
+    const copies = new Map<ServerCrashPoint, string>()
+    let armed = false
+    const crash = (point: ServerCrashPoint) => {
+      if (armed && points.some((one) => one === point) && !copies.has(point))
+        copies.set(point, shop.copyOfData(`crash-${point}`))
+    }
+    await shop.open(asking(from), { crash })
+    await shop.send(200)
+    await shop.server.flush()
+    await shop.send(50)
+    armed = true
+    assert.equal((await shop.deploy(asking(to))).state, 'live')
+    await shop.server.deploys.rollback({ reason: 'a test', author: { who: 'tester' } })
     await shop.close()
-  }
-})
+    assert.deepEqual([...copies.keys()].sort(), [...points].sort())
+    for (const [point, dataDir] of copies) {
+      await shop.open({ ...asking(kappa), dataDir })
+      const { deploys } = shop.server
+      const last = deploys.list().at(-1)
+      const ended = await deploys.settled(last?.id ?? 0)
+      const isBack = point === 'rollback.moved'
+      assert.equal(ended.state, isBack ? 'rolled_back' : 'live', `${point}: ${ended.reason}`)
+      assert.equal((await runsAs())['run'], (isBack ? from : to).kind, point)
+      await shop.send(13)
+      await check()
+      shop.sent.splice(250)
+      await shop.close()
+    }
+  })
+}

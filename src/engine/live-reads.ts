@@ -3,6 +3,7 @@
  * them; ticks go on. Heavy statements are admitted a few at a time, so that ticks and lookups keep their share.
  */
 
+import type { DuckDBConnection } from '@duckdb/node-api'
 import type { CommitSeq } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { systemClock } from '../std/clock.ts'
@@ -10,7 +11,7 @@ import { Semaphore } from '../std/semaphore.ts'
 import { captureView } from './capture.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
-import type { LayerName, SqlRead } from './engine.ts'
+import type { LayerName, LogSources, SqlRead } from './engine.ts'
 import { type Layers, layerQuery, layersOf, layerTables } from './layers.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { type LiveState, pause } from './live-state.ts'
@@ -79,62 +80,89 @@ export class LiveReads {
     layer: LayerName,
     signal: AbortSignal,
   ): Promise<LiveCalls['read']['result']> {
-    return this.#viewReads.run(async () => {
-      await this.#settled([view], systemClock.monotonicMs() + request.timeoutMs)
+    return this.#viewReads.run(() => {
       if (!this.#isThere(view)) throw new VersionGone()
       const layers = layersOf(view)
-      return await this.#state.tables.pinned([layerTables(layers)], () =>
+      const { batch } = layers
+      return this.#state.tables.pinned([layerTables(layers)], () =>
         this.#connections.use(async (connection) => ({
           ...(await readRows(connection, view.spec.plan, layerQuery(layers, layer), request, signal)),
           ...this.#state.stamp([layers.readSet]),
+          ...(batch === undefined ? {} : { batches: { [view.spec.view]: batch } }),
         })),
       )
     }, signal)
   }
 
-  /** Waits until the images of these views are made of the slices that were published last: their layers meet then. */
-  async #settled(views: Iterable<LiveView>, deadlineMs: number): Promise<void> {
-    const isSwapping = () => [...views].some(({ slicesBatch, readSet }) => slicesBatch !== readSet.batch)
-    while (isSwapping() && systemClock.monotonicMs() < deadlineMs) await pause()
-  }
-
   async sql(request: LiveCalls['sql']['args'], signal: AbortSignal): Promise<LiveCalls['sql']['result']> {
     const deadlineMs = systemClock.monotonicMs() + request.timeoutMs
-    const namesLayers = layerPattern.test(request.sql)
-    if (namesLayers) await this.#settled(this.#state.views.values(), deadlineMs)
     return this.#heavyReads.run(
       () =>
         this.#connections.use((connection) =>
-          this.#state.withSources((sources) =>
-            this.#state.withServing(deadlineMs, async (readSets) => {
-              const { streams, settings } = this.#state
-              const { cut } = this.#state.stamp(readSets, sources.log.durable)
-              const exposed = readSets.map(
-                (readSet): SqlView => ({
-                  name: readSet.view,
-                  columns: readSet.plan.columns,
-                  rows: () => viewQuery(readSet),
-                }),
-              )
-              const { scratchDir } = settings
-              const layers = namesLayers
-                ? readSets.map(({ view, version }) => layersOf(this.#state.live(view, version)))
-                : []
-              exposed.push(...layers.flatMap(layerViews))
-              const { views: others, errors: refused } = refusedViews(request.refused, exposed)
-              const views = [...exposed, ...others]
-              const context = { streams, sources, views, cut, scratchDir, refused }
-              const { rows, views: named } = await this.#state.tables.pinned(layers.map(layerTables), () =>
-                readSql(connection, context, request, signal),
-              )
-              const names = new Set([...named].map((name) => name.slice(name.indexOf('.') + 1)))
-              const read = readSets.filter((readSet) => names.has(readSet.view))
-              return { ...rows, ...this.#state.stamp(read, cut) }
-            }),
-          ),
+          this.#state.withSources(async (sources) => {
+            while (true) {
+              const read = (readSets: readonly ReadSet[]) =>
+                this.#sqlOver(connection, sources, readSets, request, signal)
+              const { answer, torn } = await this.#state.withServing(deadlineMs, read)
+              if (torn.length === 0) return answer
+              await this.#settled(torn, deadlineMs)
+            }
+          }),
         ),
       signal,
     )
+  }
+
+  /** Also says which views it read both by name and by layer while those stood at different batches. */
+  async #sqlOver(
+    connection: DuckDBConnection,
+    sources: LogSources,
+    readSets: readonly ReadSet[],
+    request: LiveCalls['sql']['args'],
+    signal: AbortSignal,
+  ): Promise<{ readonly answer: LiveCalls['sql']['result']; readonly torn: readonly ReadSet[] }> {
+    const { streams, settings, tables } = this.#state
+    const { cut } = this.#state.stamp(readSets, sources.log.durable)
+    // Taken in the same step as the read sets.
+    const layers = layerPattern.test(request.sql)
+      ? readSets.map(({ view, version }) => layersOf(this.#state.live(view, version)))
+      : []
+    const whole = readSets.map(
+      (readSet): SqlView => ({
+        name: readSet.view,
+        columns: readSet.plan.columns,
+        rows: () => viewQuery(readSet),
+      }),
+    )
+    const held = [...whole, ...layers.flatMap(layerViews)]
+    const { views: others, errors: refused } = refusedViews(request.refused, held)
+    const views = [...held, ...others]
+    const context = { streams, sources, views, cut, scratchDir: settings.scratchDir, refused }
+    const { rows, views: named } = await tables.pinned(layers.map(layerTables), () =>
+      readSql(connection, context, request, signal),
+    )
+    const read = readSets.filter(({ view }) => named.has(view) || namesLayer(named, view))
+    const byLayer = layers.filter(({ readSet }) => namesLayer(named, readSet.view))
+    const torn = byLayer.filter(({ readSet, batch }) => named.has(readSet.view) && batch !== readSet.batch)
+    const stamp = this.#state.stamp(read, cut)
+    const batches = { ...stamp.batches, ...layerCuts(byLayer) }
+    const answer = { ...rows, ...stamp, ...(Object.keys(batches).length === 0 ? {} : { batches }) }
+    return { answer, torn: torn.map(({ readSet }) => readSet) }
+  }
+
+  /** Waits until the images of these views are made of the slices that were published last. */
+  async #settled(views: readonly ReadSet[], deadlineMs: number): Promise<void> {
+    const isSwapping = () =>
+      views.some(({ view, version }) => {
+        const live = this.#state.views.get(viewKey(view, version))
+        return live !== undefined && live.slicesBatch !== live.readSet.batch
+      })
+    while (isSwapping()) {
+      if (systemClock.monotonicMs() > deadlineMs) {
+        throw new RefoldError('CUT_NOT_REACHED', 'a batch is being taken over by the engine')
+      }
+      await pause()
+    }
   }
 
   /** One view after the other, each from the read set that it had when all of them stood at one cut. */
@@ -230,6 +258,17 @@ function layerViews(layers: Layers): readonly SqlView[] {
     columns: plan.columns,
     rows: () => layerQuery(layers, layer),
   }))
+}
+
+function namesLayer(named: ReadonlySet<string>, view: string): boolean {
+  return named.has(`batch.${view}`) || named.has(`speed.${view}`)
+}
+
+function layerCuts(layers: readonly Layers[]): Readonly<Record<string, CommitSeq>> {
+  const known = layers.flatMap(({ readSet, batch }) =>
+    batch === undefined ? [] : [[readSet.view, batch] as const],
+  )
+  return Object.fromEntries(known)
 }
 
 /** Views that do not answer, so that SQL which names one is told why; the engine may hold them all the same. */

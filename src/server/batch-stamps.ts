@@ -4,28 +4,23 @@
  * kept while the catalog is unchanged, because every answer asks.
  */
 
-import { batches } from '../catalog/batches.ts'
+import { type BatchRow, batches } from '../catalog/batches.ts'
 import { runs } from '../catalog/runs.ts'
 import { readVersion } from '../catalog/versions.ts'
 import type { ReadStamp } from '../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { BatchMeta } from '../serve/core.ts'
+import { spanMs } from './batch/layer-state.ts'
 import type { ServerContext } from './context.ts'
 
 /** Newest published batches that are looked at: an engine may be a batch behind the catalog for a moment. */
 const BATCHES_MAX = 20
 
-interface Published {
-  readonly version: VersionId
-  readonly cut: CommitSeq
-  readonly endedMs: number
-}
-
 export class BatchStamps {
   readonly #context: ServerContext
   #revision = -1
   /** By lambda view, newest first. */
-  #published: ReadonlyMap<string, readonly Published[]> = new Map()
+  #published: ReadonlyMap<string, readonly BatchRow[]> = new Map()
   /** By version, which never changes. */
   readonly #approximate = new Map<VersionId, readonly string[]>()
 
@@ -54,18 +49,18 @@ export class BatchStamps {
   #meta(
     view: string,
     version: VersionId,
-    { cut, endedMs }: Published,
+    batch: BatchRow,
     at: CommitSeq,
     stale: string | undefined,
   ): BatchMeta {
-    const { history, clock } = this.#context
-    const nowMs = clock.nowMs()
+    const { cut, endedMs, startedMs } = batch
+    const publishedMs = endedMs ?? startedMs
     const approximate = at > cut ? this.#approximateColumns(view, version) : []
     return {
       cut,
-      at: new Date(endedMs).toISOString(),
-      ageMs: Math.max(0, nowMs - endedMs),
-      spanMs: stale === undefined ? Math.max(0, Math.round(history.lagMs(cut, nowMs))) : 0,
+      at: new Date(publishedMs).toISOString(),
+      ageMs: Math.max(0, this.#context.clock.nowMs() - publishedMs),
+      spanMs: stale === undefined ? Math.round(spanMs(this.#context, batch)) : 0,
       ...(approximate.length === 0 ? {} : { approximate }),
       ...(stale === undefined ? {} : { stale }),
     }
@@ -79,18 +74,15 @@ export class BatchStamps {
     return columns
   }
 
-  #current(): ReadonlyMap<string, readonly Published[]> {
+  #current(): ReadonlyMap<string, readonly BatchRow[]> {
     const { catalog } = this.#context
     if (this.#revision === catalog.revision) return this.#published
     this.#revision = catalog.revision
     const lambdas = Object.entries(runs(catalog)).filter(([, run]) => run.kind === 'lambda')
     this.#published = new Map(
       lambdas.map(([view]) => {
-        const ended = batches(catalog, BATCHES_MAX, view).filter(({ state }) => state === 'published')
-        return [
-          view,
-          ended.map(({ version, cut, endedMs }) => ({ version, cut, endedMs: endedMs ?? 0 })),
-        ] as const
+        const newest = batches(catalog, BATCHES_MAX, view)
+        return [view, newest.filter(({ state }) => state === 'published')] as const
       }),
     )
     return this.#published

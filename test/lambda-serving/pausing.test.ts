@@ -121,7 +121,8 @@ test('a view that kills the engine is paused, the others go on, and it comes bac
     /^the engine died 3 times while it folded this view up to cut \d+; at last by signal SIGKILL$/,
   )
   assert.equal(killing?.kills, 3)
-  const restarts = async () => Number(((await shop.status())['engine'] as unknown as { restarts: number }).restarts)
+  const restarts = async () =>
+    Number(((await shop.status())['engine'] as unknown as { restarts: number }).restarts)
   const before = await restarts()
   for (let round = 0; round < 5; round++) await checkGood(await shop.send(7))
   assert.equal(await restarts(), before)

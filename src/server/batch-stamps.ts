@@ -4,7 +4,7 @@
  * kept while the catalog is unchanged, because every answer asks.
  */
 
-import { type BatchRow, batches } from '../catalog/batches.ts'
+import { type BatchRow, batchCut, batches } from '../catalog/batches.ts'
 import { runs } from '../catalog/runs.ts'
 import { readVersion } from '../catalog/versions.ts'
 import type { ReadStamp } from '../engine/engine.ts'
@@ -82,7 +82,10 @@ export class BatchStamps {
     this.#published = new Map(
       lambdas.map(([view]) => {
         const newest = batches(catalog, BATCHES_MAX, view)
-        return [view, newest.filter(({ state }) => state === 'published')] as const
+        // One of the time before the view ran otherwise is no layer of it any more.
+        const isLayer = ({ state, version }: BatchRow) =>
+          state === 'published' && batchCut(catalog, view, version) > 0
+        return [view, newest.filter(isLayer)] as const
       }),
     )
     return this.#published

@@ -56,6 +56,12 @@ async function runsAs(): Promise<Row> {
   return { run: row?.['run'], ...(row?.['run_options'] as object) }
 }
 
+/** T, as answers tell it. */
+async function batchCut(): Promise<number | undefined> {
+  const answer = await shop.server.core.readView({ view: 'per_user', where: {}, order: [], limit: 1 }, {})
+  return answer.batches?.['per_user']?.cut
+}
+
 function said({ plan }: Pick<DeployInfo, 'plan'>): string[] {
   return plan.views.flatMap(({ view, reasons }) =>
     reasons.map(({ what, text }) => `${view}: ${what} ${text}`),
@@ -152,6 +158,8 @@ test('there and back: proved at one cut, no reader sees a change, the version st
     assert.ok((info.cutoverAt ?? 0) >= (info.comparedAt ?? 0))
     const { kind, ...options } = run
     assert.deepEqual(await runsAs(), { run: kind, ...options })
+    // The first batch is the proof; what it reached is told from the cutover on, and only as long as it runs so.
+    assert.equal(await batchCut(), kind === 'lambda' ? compare?.cut : undefined)
     assert.equal((await shop.deploy(asking(run))).plan.empty, true)
   }
   running = false
@@ -176,10 +184,18 @@ test('a rollback takes the way it ran back, alone or with the version', async ()
   await shop.send(30)
   const author = { who: 'tester' }
   await shop.deploy(asking(lambda()))
+  assert.notEqual(await batchCut(), undefined)
   const back = await shop.server.deploys.rollback({ reason: 'no', author })
   assert.equal(back.state, 'rolled_back')
-  assert.equal((await runsAs())['run'], 'kappa')
+  assert.deepEqual([(await runsAs())['run'], await batchCut()], ['kappa', undefined])
   await check()
+  // What a batch once reached is nothing that a rollback brings back: merges may have gone over it.
+  await shop.deploy(asking(lambda()))
+  await shop.deploy(asking(kappa))
+  await shop.server.deploys.rollback({ reason: 'no', author })
+  assert.deepEqual([(await runsAs())['run'], await batchCut()], ['lambda', undefined])
+  await check()
+  await shop.deploy(asking(kappa))
 
   const both = await shop.deploy(asking(hybrid, DOUBLE))
   assert.deepEqual([both.state, both.views[0]?.run?.proof], ['live', 'none'])

@@ -2,6 +2,7 @@
 
 export { type CheckOptions, check, type Tolerance, type TruthRow } from './define/check.ts'
 export { decimal, int64 } from './define/exact.ts'
+export { type FoldContext, type FoldLimits, type FoldOptions, type FoldSpec, fold } from './define/fold.ts'
 export { type Artefacts, type FunctionOptions, type FunctionSpec, fn } from './define/function.ts'
 export { loadProject } from './define/load.ts'
 export { project } from './define/project.ts'

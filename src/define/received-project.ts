@@ -12,6 +12,7 @@ import { z } from 'zod'
 import { RefoldError } from '../model/errors.ts'
 import type { Field, FieldType, ObjectType, StreamDef } from '../model/schema.ts'
 import { compileWriter } from '../model/value-writer.ts'
+import { codeHash, isCodePath } from './code.ts'
 import { cronMistake } from './cron.ts'
 import { NameTable } from './project-names.ts'
 import { roleFault } from './resolve-stream.ts'
@@ -32,6 +33,7 @@ export function receivedProject(sent: unknown, own: ProjectDef): ProjectDef {
   const faults = [
     ...nameFaults(project),
     ...project.streams.flatMap(streamFaults),
+    ...project.views.flatMap((view) => foldFaults(view, project)),
     ...project.views.flatMap(batchFaults),
     ...(project.checks ?? []).flatMap((one) => truthFaults(one, own)),
   ]
@@ -213,8 +215,53 @@ const view = z.strictObject({
   late: z.enum(['correct', 'hold']).optional(),
   onError: z.enum(['stall', 'skip']),
   batch: batch.optional(),
+  fold: z.lazy(() => fold).optional(),
   expect: z.array(z.strictObject({ name: text, when: text, place })).optional(),
   sources: z.record(z.string(), z.string().max(200)).optional(),
+})
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/)
+const codePath = text.refine(isCodePath, 'is not a path of a file relative to the project')
+const code = z
+  .strictObject({
+    hash: sha256,
+    entry: codePath,
+    files: z.record(codePath, sha256),
+    artefacts: z.record(
+      text.min(1),
+      z.strictObject({ path: codePath, hash: sha256, format: z.enum(['json', 'binary']) }),
+    ),
+    packages: z.record(text.min(1), text),
+  })
+  .refine((given) => codeHash(given) === given.hash, 'is not what its hash says')
+  .refine(({ files, entry }) => files[entry] !== undefined, 'has no entry among its files')
+
+const fold = z.strictObject({
+  stream: text,
+  key: z.array(text).min(1).max(50),
+  columns: z.array(field).min(1).max(1000),
+  several: z.boolean(),
+  merges: z.boolean(),
+  stepMs: count.min(1),
+  memoryBytes: count.min(16_000_000),
+  code,
+})
+
+const functionType = z.strictObject({
+  sql: z
+    .string()
+    .regex(/^(BOOLEAN|INTEGER|BIGINT|DOUBLE|VARCHAR|DATE|TIMESTAMP|UUID|JSON|DECIMAL\(\d{1,2},\d{1,2}\))$/),
+  form: z.enum(['boolean', 'number', 'bigint', 'int', 'text', 'json']),
+  list: z.literal(true).optional(),
+})
+
+const fn = z.strictObject({
+  name: z.string().regex(/^[A-Za-z][A-Za-z0-9_]{0,62}$/),
+  place,
+  args: z.array(functionType).min(1).max(50),
+  returns: functionType,
+  nulls: z.enum(['skip', 'pass']),
+  code,
 })
 
 const named = { sql: text.min(1), sqlPlace: place }
@@ -258,6 +305,7 @@ const projectShape = z.strictObject({
   name: z.string().min(1).max(100),
   streams: z.array(stream).max(10_000),
   views: z.array(view).max(10_000),
+  functions: z.array(fn).max(10_000).optional(),
   checks: z.array(check).max(10_000).optional(),
   seal: z.strictObject({ rows: count.min(1), bytes: count.min(1), ageMs: count.min(1) }),
   history: z.strictObject({ quickMs: count.min(1), fineMs: count.min(1) }).optional(),
@@ -295,6 +343,9 @@ function nameFaults(project: ProjectDef): readonly string[] {
   const nowhere = { file: '', line: 1, column: 1 }
   for (const { name } of project.streams) names.add('stream', name, nowhere)
   for (const { name } of project.views) names.add('view', name, nowhere)
+  const functions = (project.functions ?? []).map(({ name }) => name.toLowerCase())
+  const twice = functions.find((name, index) => functions.indexOf(name) !== index)
+  if (twice !== undefined) faults.push(`the function "${twice}" is there twice`)
   return faults
 }
 
@@ -322,6 +373,22 @@ function batchFaults({ name, batch, late, run }: ViewDef): readonly string[] {
   return what === undefined
     ? []
     : [`view "${name}" ${what} and runs as ${run.kind}, which has no batch layer`]
+}
+
+function foldFaults({ name, fold, run }: ViewDef, { streams }: ProjectDef): readonly string[] {
+  if (fold === undefined) return []
+  const what = `fold "${name}"`
+  const faults = objectFaults({ kind: 'object', fields: fold.columns }, what)
+  const stream = streams.find((one) => one.name === fold.stream)
+  if (stream === undefined) faults.push(`${what} reads stream "${fold.stream}", which is not there`)
+  for (const key of fold.key) {
+    const found = stream?.schema.fields.find((one) => one.name === key)
+    if (stream !== undefined && found === undefined) faults.push(`${what}: key "${key}" is no field`)
+    if (fold.columns.some((one) => one.name.toLowerCase() === key.toLowerCase()))
+      faults.push(`${what} has the column "${key}" twice`)
+  }
+  if (run.kind === 'lambda' && !fold.merges) faults.push(`${what} runs as lambda and has no merge`)
+  return faults
 }
 
 /** The server runs and reads nothing that its own project's folder does not hold. */

@@ -7,12 +7,18 @@
 import { RefoldError } from '../model/errors.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import type { CodeFiles } from './code.ts'
+import type { FoldSpec } from './fold.ts'
+import type { FunctionSpec } from './function.ts'
+import type { FunctionDef } from './function-def.ts'
 import { type CallSite, filesOnStack, SourcePlaces } from './places.ts'
 import { checkProjectName, NameTable } from './project-names.ts'
 import type { Refuse } from './refuse.ts'
 import { type BatchSource, hasLayers, type LayerTexts, layerTexts, resolveBatch } from './resolve-batch.ts'
 import { checkNames, resolveCheck } from './resolve-check.ts'
 import { resolveExpect } from './resolve-expect.ts'
+import { resolveFold } from './resolve-fold.ts'
+import { resolveFunction } from './resolve-function.ts'
+import { checkLate } from './resolve-late.ts'
 import { resolveRun } from './resolve-run.ts'
 import { resolveStream } from './resolve-stream.ts'
 import { resolveSettings } from './settings.ts'
@@ -83,6 +89,12 @@ function assemble(
   })
   const layers = layerFiles(source)
   const views = listOf(options.views ?? [], 'views', site, refuse).flatMap((spec) => {
+    if (isSpec<FoldSpec>(spec, 'fold')) {
+      const call = places.call(spec.calledAt, source.file)
+      names.add('view', spec.name, call.name)
+      const view = resolveFold(spec, call, source, refuse)
+      return view === undefined ? [] : [{ ...view, ...sourcesFor(source, filesOnStack(spec.calledAt)) }]
+    }
     if (!isSpec<ViewSpec>(spec, 'view')) return misplaced('views', 'view', site, refuse)
     const call = places.call(spec.calledAt, source.file)
     names.add('view', spec.name, call.name)
@@ -100,6 +112,7 @@ function assemble(
     const sources = sourcesFor(source, [file])
     views.push({ name, sql, sqlPlace, run: { kind: 'kappa' }, onError: 'stall', ...sources })
   }
+  const functions = resolveFunctions(source, options, site, places, refuse)
   const checks = listOf(options.checks ?? [], 'checks', site, refuse).flatMap((spec) => {
     if (!isSpec<CheckSpec>(spec, 'check')) return misplaced('checks', 'check', site, refuse)
     const call = places.call(spec.calledAt, source.file)
@@ -107,7 +120,39 @@ function assemble(
     return check === undefined ? [] : [check]
   })
   checkNames(checks, refuse)
-  return { ...settings, root: source.root, file: source.file, streams, views, checks }
+  const more = functions.length === 0 ? {} : { functions }
+  return { ...settings, root: source.root, file: source.file, streams, views, ...more, checks }
+}
+
+function resolveFunctions(
+  source: ProjectSource,
+  options: ProjectOptions,
+  site: CallSite,
+  places: SourcePlaces,
+  refuse: Refuse,
+): readonly FunctionDef[] {
+  const seen = new Map<string, FunctionDef>()
+  for (const spec of listOf(options.functions ?? [], 'functions', site, refuse)) {
+    if (!isSpec<FunctionSpec>(spec, 'function')) {
+      misplaced('functions', 'fn', site, refuse)
+      continue
+    }
+    const call = places.call(spec.calledAt, source.file)
+    const made = resolveFunction(spec, call, source, refuse)
+    if (made === undefined) continue
+    const other = seen.get(made.name.toLowerCase())
+    if (other === undefined) seen.set(made.name.toLowerCase(), made)
+    else {
+      const hint = `The other one is at ${other.place.file}:${other.place.line}; rename one of the two.`
+      refuse(
+        'PROJECT_NAME',
+        `function "${made.name}": there already is a function of this name`,
+        call.name,
+        hint,
+      )
+    }
+  }
+  return [...seen.values()]
 }
 
 function sourcesFor(source: ProjectSource, files: readonly string[]): Pick<ViewDef, 'sources'> {
@@ -191,26 +236,6 @@ function resolveView(
   }
 }
 
-function checkLate(what: string, late: unknown, run: RunDef, call: CallSite, refuse: Refuse): void {
-  const place = call.option(['late'])
-  if (late !== undefined && late !== 'correct' && late !== 'hold') {
-    refuse(
-      'PROJECT_SETTING',
-      `${what}: late ${JSON.stringify(late)} is not known`,
-      place,
-      'Use "correct" or "hold".',
-    )
-  } else if (late === 'hold' && run.kind !== 'lambda') {
-    const hint = 'Run the view as lambda({ … }), or leave `late` out.'
-    refuse(
-      'PROJECT_SETTING',
-      `${what}: late: 'hold' waits for batches, and ${run.kind} has none`,
-      place,
-      hint,
-    )
-  }
-}
-
 function listOf(list: unknown, key: string, site: CallSite, refuse: Refuse): readonly unknown[] {
   if (Array.isArray(list)) return list as unknown[]
   const what = list === undefined ? `project() has no \`${key}\`` : `\`${key}\` is not an array`
@@ -233,6 +258,7 @@ const knownKeys: Readonly<Record<string, readonly string[]>> = {
       'name',
       'streams',
       'views',
+      'functions',
       'checks',
       'data',
       'server',

@@ -6,6 +6,8 @@
 import type { z } from 'zod'
 import type { Compatibility } from '../model/schema.ts'
 import type { CheckOptions } from './check.ts'
+import type { FoldSpec } from './fold.ts'
+import type { FunctionSpec } from './function.ts'
 import type { AliasOptions } from './resolve-aliases.ts'
 import type { HybridOptions, LambdaOptions } from './run.ts'
 
@@ -96,7 +98,9 @@ export interface ProjectOptions {
   readonly name?: string
   readonly streams: readonly StreamSpec[]
   /** Views beside those in `views/NAME.sql`. */
-  readonly views?: readonly ViewSpec[]
+  readonly views?: readonly (ViewSpec | FoldSpec)[]
+  /** Functions in TypeScript that the SQL of views, checks and people can call. */
+  readonly functions?: readonly FunctionSpec[]
   /** What must hold before a changed view is served, and while it is. */
   readonly checks?: readonly CheckSpec[]
   /** Data folder, relative to the project file. Default `.refold`. */

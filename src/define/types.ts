@@ -4,7 +4,9 @@
  */
 
 import type { RefoldError } from '../model/errors.ts'
-import type { StreamDef } from '../model/schema.ts'
+import type { Field, StreamDef } from '../model/schema.ts'
+import type { CodeDef } from './code.ts'
+import type { FunctionDef } from './function-def.ts'
 
 /** How slices of a view come to be. No part of a version: the same version runs in each of these ways. */
 export type RunDef = KappaDef | LambdaDef | HybridDef
@@ -74,8 +76,26 @@ export interface ViewDef {
   readonly expect?: readonly ExpectDef[]
   /** The second definition, for everything up to the boundary of the batch layer; `sql` is then that for what comes after. */
   readonly batch?: BatchDef
+  /** The logic, where it is TypeScript; `sql` then only names it. */
+  readonly fold?: FoldDef
   /** Files that made the definition, relative to the project's folder → hash of their text. */
   readonly sources?: Readonly<Record<string, string>>
+}
+
+/** A view whose logic is TypeScript. All but the limits is a part of the version. */
+export interface FoldDef {
+  readonly stream: string
+  /** Fields of the stream. */
+  readonly key: readonly string[]
+  /** The columns beside the key. */
+  readonly columns: readonly Field[]
+  /** `finish` gives a list of rows for each key. */
+  readonly several: boolean
+  readonly merges: boolean
+  /** Limits of one call, and of the functions and the states at hand together. */
+  readonly stepMs: number
+  readonly memoryBytes: number
+  readonly code: CodeDef
 }
 
 /** What a view with two definitions has beside its speed SQL. All but the places is a part of the version. */
@@ -217,6 +237,8 @@ export interface ProjectDef {
   readonly dataDir: string
   readonly streams: readonly StreamDef[]
   readonly views: readonly ViewDef[]
+  /** Functions in TypeScript that SQL can call. */
+  readonly functions?: readonly FunctionDef[]
   readonly checks: readonly CheckDef[]
   readonly server: ServerSettings
   readonly engine: EngineTuning

@@ -100,6 +100,9 @@ export interface StallInfo {
     readonly offset: Offset
   }
   readonly message: string
+  /** Where logic in TypeScript failed: its stack, and what kind of failure it is. */
+  readonly stack?: string
+  readonly code?: string
 }
 
 export interface ViewProgress {
@@ -352,7 +355,7 @@ export type JobResult =
   | { readonly kind: 'batch'; readonly slices: readonly SliceInfo[]; readonly events: number }
 
 /** An event that a bulk fold left out because the fold fails on it. */
-export type SkippedEvent = StallInfo['position'] & { readonly message: string }
+export type SkippedEvent = StallInfo['position'] & Omit<StallInfo, 'position'>
 
 export interface JobProgress {
   readonly done: number

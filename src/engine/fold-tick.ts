@@ -15,6 +15,8 @@ import { foldQuery, partNames } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
 import { queryRows, run } from './duckdb.ts'
 import type { EventPosition, StallInfo } from './engine.ts'
+import type { LiveFolds, StagedFold } from './fold/live-folds.ts'
+import { CodeStalled, isCodeFold, noteSkips, positionOf, stageFolds, stallOf } from './fold/tick-folds.ts'
 import { lateAfter } from './late-mark.ts'
 import { type LiveView, openGeneration } from './live-view.ts'
 import { hashColumn, soleStage } from './merged-relation.ts'
@@ -29,6 +31,8 @@ export interface TickContext {
   readonly connection: DuckDBConnection
   readonly streams: ReadonlyMap<string, StreamDef>
   readonly mark: WorkMark
+  /** Folds in TypeScript; left out where there are none. */
+  readonly folds?: LiveFolds
   readonly nowMs: () => number
 }
 
@@ -58,24 +62,41 @@ async function foldTogether(
 ): Promise<void> {
   const { connection } = context
   const appended = new Map<LiveView, number>()
+  const staged = await stageCode(context, views, source)
   await run(connection, 'BEGIN')
   try {
-    const shared = await materialiseShared(context, views, source)
+    const shared = await materialiseShared(
+      context,
+      views.filter((view) => !staged.has(view)),
+      source,
+    )
     for (const view of views) {
       const stage = soleStage(view.spec.plan)
       const skipped = skippedIn(view, source)
       beginFold(context, view, source)
+      const byCode = staged.get(view)
+      if (byCode?.sql === '') {
+        appended.set(view, 0)
+        continue
+      }
       const events =
-        skipped.length === 0
-          ? (shared.get(view) ?? relationFor(context, view, source, []))
-          : relationFor(context, view, source, skipped)
+        byCode !== undefined
+          ? byCode.sql
+          : skipped.length === 0
+            ? (shared.get(view) ?? relationFor(context, view, source, []))
+            : relationFor(context, view, source, skipped)
       appended.set(view, await appendFold(connection, view, stage, events, source.through))
     }
     context.mark.end('fold')
     await run(connection, 'COMMIT')
   } catch (error) {
     await run(connection, 'ROLLBACK')
+    await abortFolds(context, views)
     throw error
+  }
+  for (const [view, { failures }] of staged) {
+    if (failures.length > 0) noteSkips(view, failures, await positions(context, view, source))
+    await context.folds?.commit(view)
   }
   for (const [view, rows] of appended) {
     openGeneration(view).rows += rows
@@ -84,6 +105,29 @@ async function foldTogether(
     if (view.tickCuts.length > 2 * TICK_CUTS_KEPT) view.tickCuts.splice(0, TICK_CUTS_KEPT)
     view.stalled = undefined
   }
+}
+
+/** Partial rows of the folds in TypeScript among the views. */
+async function stageCode(
+  context: TickContext,
+  views: readonly LiveView[],
+  source: TickSource,
+): Promise<ReadonlyMap<LiveView, StagedFold>> {
+  try {
+    return await stageFolds(views, (view) => {
+      beginFold(context, view, source)
+      const events = relationFor(context, view, source, skippedIn(view, source))
+      const folds = must(context.folds, 'an engine with folds in TypeScript can run them')
+      return folds.stage(context.connection, view, streamOf(context, view), events, source.through)
+    })
+  } catch (error) {
+    await abortFolds(context, views)
+    throw error
+  }
+}
+
+async function abortFolds({ folds }: TickContext, views: readonly LiveView[]): Promise<void> {
+  for (const view of views) if (isCodeFold(view)) await folds?.abort(view)
 }
 
 function beginFold({ mark }: TickContext, { spec }: LiveView, source: TickSource): void {
@@ -206,6 +250,10 @@ async function stallOrSkip(
     view.retryAtMs = context.nowMs() + RETRY_MS
     return
   }
+  if (isCodeFold(view)) {
+    await stallCode(context, view, source, error)
+    return
+  }
   const position = await firstFailing(context, view, source)
   // The failure did not come again: whatever it was, the next try decides.
   if (position === undefined) {
@@ -221,6 +269,25 @@ async function stallOrSkip(
   }
   view.stalled = stall
   view.retryAtMs = Number.POSITIVE_INFINITY
+}
+
+/** A fold in TypeScript names the event that it stops at; where it cannot run at all, it waits and tries again. */
+async function stallCode(
+  context: TickContext,
+  view: LiveView,
+  source: TickSource,
+  error: unknown,
+): Promise<void> {
+  const all = await positions(context, view, source)
+  if (error instanceof CodeStalled) {
+    view.stalled = stallOf(error.failure, positionOf(error.failure, all))
+    view.retryAtMs = Number.POSITIVE_INFINITY
+    return
+  }
+  const first = all[0]
+  if (first === undefined) throw error
+  view.stalled = { position: first, message: error instanceof Error ? error.message : String(error) }
+  view.retryAtMs = context.nowMs() + RETRY_MS
 }
 
 /** Finds, by halving, the first event without which the fold of what comes before it succeeds. */

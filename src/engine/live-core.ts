@@ -179,6 +179,7 @@ export class LiveCore {
   async removeVersion(name: string, version: VersionId): Promise<undefined> {
     await this.#state.between.run(async () => {
       this.#state.views.delete(viewKey(name, version))
+      this.#state.folds.keepOnly(this.#state.views)
     })
     this.#report(0, 0)
     await this.#state.sweep()
@@ -268,8 +269,9 @@ export class LiveCore {
     const source = await this.#open(sources, from, to, [...held])
     if (source === undefined) return false
     await this.#useThreads(source.bytes > BULK_BYTES ? settings.threads : 1)
-    const { mark } = this.#state
-    const context = { connection: this.#connection, streams, mark, nowMs: () => systemClock.monotonicMs() }
+    const { mark, folds } = this.#state
+    const nowMs = () => systemClock.monotonicMs()
+    const context = { connection: this.#connection, streams, mark, folds, nowMs }
     const careful = group.filter((view) => view.readSet.cut < this.#carefulTo)
     if (careful.length === 0) await foldTick(context, group, source)
     else for (const view of group) await foldTick(context, [view], source)

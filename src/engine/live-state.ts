@@ -11,6 +11,7 @@ import { must } from '../std/assert.ts'
 import { systemClock } from '../std/clock.ts'
 import { Serial } from '../std/serial.ts'
 import type { EngineSettings, EngineSpec, LogSources, ReadStamp } from './engine.ts'
+import { LiveFolds } from './fold/live-folds.ts'
 import { goesOn, type LiveView, viewKey } from './live-view.ts'
 import { type ReadSet, tablesOf } from './read-set.ts'
 import type { TableStore } from './table-store.ts'
@@ -26,6 +27,7 @@ export class LiveState {
   readonly mark: WorkMark
   readonly streams: ReadonlyMap<string, StreamDef>
   readonly views = new Map<string, LiveView>()
+  readonly folds: LiveFolds
   /** Runs tasks one at a time, ticks among them. */
   readonly between = new Serial()
   serving: Readonly<Record<string, VersionId>>
@@ -39,6 +41,7 @@ export class LiveState {
     this.mark = new WorkMark(workMarkPath(spec.settings.scratchDir))
     this.streams = new Map(spec.streams.map((stream) => [stream.name, stream]))
     this.serving = spec.serving
+    this.folds = new LiveFolds(spec.settings.code, spec.settings.scratchDir)
     this.#sources = spec.sources
   }
 

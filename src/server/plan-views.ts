@@ -12,7 +12,14 @@ import type { StreamDef } from '../model/schema.ts'
 import { heldPlan, holdMistakes } from '../plan/hold-late.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import { planView } from '../plan/plan-view.ts'
-import { identityBatch, type PlannedLayers, type PlannedSql, withBatch } from './plan-batch-layer.ts'
+import {
+  identityBatch,
+  type LayerContext,
+  type PlannedLayers,
+  type PlannedSql,
+  withBatch,
+} from './plan-batch-layer.ts'
+import { planFoldView } from './plan-fold-view.ts'
 
 export type PlannedViews =
   | { readonly ok: true; readonly views: readonly NewVersion[] }
@@ -25,17 +32,7 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
     const mistakes: RefoldError[] = []
     const names = project.views.map((view) => view.name)
     for (const view of project.views) {
-      const speed = await planView({
-        name: view.name,
-        sql: view.sql,
-        place: view.sqlPlace,
-        streams: project.streams,
-        views: names,
-        syntax,
-      })
-      const planned: PlannedLayers = speed.ok
-        ? await withBatch(speed, { project, view, names, syntax })
-        : speed
+      const planned = planFoldView(project, view) ?? (await planSqlView({ project, view, names, syntax }))
       if (!planned.ok) {
         mistakes.push(...planned.mistakes)
         continue
@@ -56,6 +53,19 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
   } finally {
     syntax.close()
   }
+}
+
+async function planSqlView(context: LayerContext): Promise<PlannedLayers> {
+  const { project, view, names, syntax } = context
+  const speed = await planView({
+    name: view.name,
+    sql: view.sql,
+    place: view.sqlPlace,
+    streams: project.streams,
+    views: names,
+    syntax,
+  })
+  return speed.ok ? await withBatch(speed, context) : speed
 }
 
 /** A batch takes all events, of whichever streams it reads. */

@@ -24,7 +24,8 @@ export class SkipLedger {
     if (skipped.length === 0) return
     for (const { view, version, stall } of skipped) {
       const { commit, index } = stall.position
-      this.#waiting.push({ view, version, ...stall.position, message: stall.message })
+      const { position, ...failure } = stall
+      this.#waiting.push({ view, version, ...position, ...failure })
       this.#logger.warn('event skipped', { view, commit, index, reason: stall.message })
     }
     try {

@@ -32,6 +32,8 @@ interface LiveFold {
   readonly stream: StreamDef
   /** Whether the thread has heard of the states there are. */
   told: boolean
+  /** Something was stepped that is neither committed nor aborted. */
+  pending: boolean
 }
 
 /** What a tick's events became. */
@@ -64,12 +66,14 @@ export class LiveFolds {
     const fields = fieldsOf(stream, stage.source.fields)
     const read = `SELECT string_agg(CAST(${eventJsonSql(fields)} AS VARCHAR), ',') FROM (${events})`
     const rows = await queryValue(connection, read)
+    if (rows === null) return { sql: '', failures: [] }
+    fold.pending = true
     const file = join(this.#scratchDir, `fold-${view.spec.version.slice(0, 16)}.ndjson`)
     for (;;) {
       try {
         await this.#tell(connection, fold, view.readSet)
         const lookup = (keys: readonly Key[]) => statesOf(connection, stage, view.readSet, keys)
-        await folder.redo(await folder.step(rows === null ? '' : String(rows), lookup))
+        await folder.redo(await folder.step(String(rows), lookup))
         const count = await folder.flush(file)
         const failures = folder.failures(view.readSet.cut, through)
         return { sql: count === 0 ? '' : partialRowsSql(stage, [file]), failures }
@@ -81,15 +85,22 @@ export class LiveFolds {
   }
 
   async commit({ spec }: LiveView): Promise<void> {
-    await this.#folds.get(viewKey(spec.view, spec.version))?.folder.commit()
+    await this.#end(spec, (folder) => folder.commit())
   }
 
   async abort({ spec }: LiveView): Promise<void> {
-    await this.#folds.get(viewKey(spec.view, spec.version))?.folder.abort()
+    await this.#end(spec, (folder) => folder.abort())
+  }
+
+  async #end(spec: EngineView, end: (folder: CodeFolder) => Promise<void>): Promise<void> {
+    const fold = this.#folds.get(viewKey(spec.view, spec.version))
+    if (fold?.pending !== true) return
+    fold.pending = false
+    await end(fold.folder)
   }
 
   /** Lets go of versions that the engine no longer has. */
-  keepOnly(versions: ReadonlySet<string>): void {
+  keepOnly(versions: { has(key: string): boolean }): void {
     for (const [key, { folder }] of this.#folds) {
       if (versions.has(key)) continue
       this.#folds.delete(key)
@@ -105,7 +116,7 @@ export class LiveFolds {
     void known?.folder.stop()
     const stage = soleStage(spec.plan) as GroupStage
     const folder = new CodeFolder(startOf(spec, stream, this.#place))
-    const made: LiveFold = { folder, stage, stream, told: false }
+    const made: LiveFold = { folder, stage, stream, told: false, pending: false }
     this.#folds.set(key, made)
     return made
   }

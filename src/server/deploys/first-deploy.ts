@@ -12,6 +12,7 @@ import { defaultDeployOptions } from '../../deploy/deploy-options.ts'
 import type { DeployAuthor } from '../../deploy/types.ts'
 import type { JsonValue } from '../../model/schema.ts'
 import type { ServerContext } from '../context.ts'
+import { keepReferences } from '../keep-references.ts'
 import { wantedRuns } from '../run-moves.ts'
 import { authorDetails } from './cut-over.ts'
 import { deployedViews, keptRequest, stepDeploy, viewDetails } from './deploy-record.ts'
@@ -23,7 +24,8 @@ export function deployAtOnce(
   wanted: readonly NewVersion[],
   author: DeployAuthor,
 ): void {
-  const { catalog, clock } = context
+  const { catalog, clock, folder } = context
+  for (const { files = [] } of wanted) keepReferences(folder.root, files)
   const plan = planOf(context, project, wanted)
   const views = deployedViews(plan)
   const request = { project, options: defaultDeployOptions(project), author }

@@ -91,7 +91,7 @@ test('an incremental batch puts many small ranges together', () => {
   for (let cut = 1; cut <= 300; cut++) {
     const plan = incrementalPlan(layer, () => ({}), 0, cut)
     const next = [...plan.kept, ...plan.fold].sort((a, b) => a.from - b.from)
-    next.forEach(({ from }, index) => assert.equal(from, next[index - 1]?.to ?? 0))
+    for (const [index, { from }] of next.entries()) assert.equal(from, next[index - 1]?.to ?? 0)
     assert.equal(next.at(-1)?.to, cut)
     folded += plan.fold.reduce((sum, { from, to }) => sum + to - from, 0)
     layer = next.map(({ from, to }) => ({ from, to, bytes: (to - from) * 100, inputs: {} }))

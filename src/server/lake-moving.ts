@@ -93,11 +93,11 @@ export class LakeMoving {
     await this.#drops
   }
 
-  async #dropWhenFree(swapped: Promise<void>): Promise<void> {
+  async #dropWhenFree(cut: CommitSeq, swapped: Promise<void>): Promise<void> {
     try {
       await swapped
       await this.#context.pins.quiesce()
-      await this.#context.log.drop(this.#dropCut())
+      await this.#context.log.drop(cut)
       this.#context.crash('lake.dropped')
     } catch (error) {
       // The segments stay listed by the log; they go with the next move, or at the next start.
@@ -172,10 +172,12 @@ export class LakeMoving {
     return hotDropCut(moved, hotRetentionMs(streams()))
   }
 
+  /** What is moved while this waits goes with a later drop: those who read it now may have begun meanwhile. */
   #dropLater(after: Promise<void>): void {
+    const cut = this.#dropCut()
     this.#dropping++
     this.#drops = this.#drops
-      .then(() => this.#dropWhenFree(after))
+      .then(() => this.#dropWhenFree(cut, after))
       .finally(() => {
         this.#dropping--
       })

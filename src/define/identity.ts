@@ -9,6 +9,8 @@
 import { createHash } from 'node:crypto'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { type Field, type FieldType, type JsonValue, type StreamDef, sqlType } from '../model/schema.ts'
+import type { CodeDef } from './code.ts'
+import { type FunctionDef, functionHash, signatureOf } from './function-def.ts'
 
 /** Raised when the same words come to mean other rows, so that every view is folded anew. */
 const FORMAT = 1
@@ -26,6 +28,8 @@ export interface IdentityInput {
   readonly batch?: IdentityBatch
   /** Late events wait for a batch: at most cuts the rows are others. */
   readonly late?: 'hold'
+  /** Functions in TypeScript that the SQL calls. */
+  readonly functions?: readonly FunctionDef[]
 }
 
 /** What the second definition of a view adds. */
@@ -50,6 +54,17 @@ export interface IdentityParts {
   readonly batch?: IdentityBatch
   /** Late events wait for a batch; left out: they do not. */
   readonly late?: 'hold'
+  /** Functions in TypeScript, in the order of their names. */
+  readonly functions?: readonly IdentityFunction[]
+}
+
+/** Of a function: the hash decides; the rest says in what two of them differ. */
+export interface IdentityFunction {
+  readonly name: string
+  readonly hash: string
+  readonly signature: string
+  readonly nulls: 'skip' | 'pass'
+  readonly code: Pick<CodeDef, 'entry' | 'files' | 'artefacts' | 'packages'>
 }
 
 /** What is kept with a version: its parts, and beside them the files that made its definition. */
@@ -62,7 +77,7 @@ export interface KeptIdentity extends IdentityParts {
 export type IdentityField = readonly [name: string, type: string, more: JsonValue]
 
 export function identityParts(input: IdentityInput): IdentityParts {
-  const { printedSql, streams, fields = {}, batch, late } = input
+  const { printedSql, streams, fields = {}, batch, late, functions = [] } = input
   const reads = streams
     .map((stream) => {
       const used = fields[stream.name]
@@ -70,17 +85,32 @@ export function identityParts(input: IdentityInput): IdentityParts {
       return { name: stream.name, fields: stream.schema.fields.filter(counts).map(decisive) }
     })
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-  const more = { ...(batch === undefined ? {} : { batch }), ...(late === undefined ? {} : { late }) }
+  const more = {
+    ...(batch === undefined ? {} : { batch }),
+    ...(late === undefined ? {} : { late }),
+    ...(functions.length === 0 ? {} : { functions: identityFunctions(functions) }),
+  }
   return { format: FORMAT, sql: printedSql, reads, ...more }
+}
+
+function identityFunctions(functions: readonly FunctionDef[]): readonly IdentityFunction[] {
+  return functions
+    .map((def) => {
+      const { entry, files, artefacts, packages } = def.code
+      const code = { entry, files, artefacts, packages }
+      return { name: def.name, hash: functionHash(def), signature: signatureOf(def), nulls: def.nulls, code }
+    })
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** SHA-256 in lower-case hex. */
 export function versionOf(parts: IdentityParts): VersionId {
-  const { format, sql, reads, start = 0, batch, late } = parts
+  const { format, sql, reads, start = 0, batch, late, functions = [] } = parts
   const more = {
     ...(start === 0 ? {} : { start }),
     ...(batch === undefined ? {} : { batch }),
     ...(late === undefined ? {} : { late }),
+    ...(functions.length === 0 ? {} : { functions: functions.map(({ name, hash }) => [name, hash]) }),
   }
   const text = JSON.stringify({ format, sql, reads, ...more })
   return createHash('sha256').update(text).digest('hex')

@@ -9,10 +9,14 @@
  */
 
 import { type DuckDBConnection, DuckDBInstance, type DuckDBMaterializedResult } from '@duckdb/node-api'
+import type { PlannedFunction } from '../define/function-def.ts'
+import type { CodePlace } from '../define/logic-modules.ts'
 import { RefoldError } from '../model/errors.ts'
 import { quoteLiteral } from '../model/schema.ts'
 import { type Clock, systemClock } from '../std/clock.ts'
 import { exactRows, type SqlRow } from './duckdb-values.ts'
+import { EngineFunctions } from './functions/engine-functions.ts'
+import { failureIn } from './functions/logic-failures.ts'
 
 export interface DuckDBOptions {
   readonly memoryBytes: number
@@ -21,11 +25,15 @@ export interface DuckDBOptions {
   readonly tempDir: string
   /** When given, DuckDB opens no file outside of these folders (and `tempDir`), and its settings are locked. */
   readonly jail?: readonly string[]
+  /** Where the code of functions in TypeScript is kept. */
+  readonly code?: CodePlace
 }
 
 export interface DuckDB {
   /** A connection with the session's settings pinned. */
   connect(): Promise<DuckDBConnection>
+  /** Makes functions in TypeScript known, by their names with a hash. */
+  useFunctions(functions: readonly PlannedFunction[] | undefined): Promise<void>
   close(): void
 }
 
@@ -59,7 +67,9 @@ export async function openDuckDB(options: DuckDBOptions): Promise<DuckDB> {
     await first.run('SET GLOBAL enable_external_access = false')
   }
   first.closeSync()
+  const functions = new EngineFunctions(() => instance.connect(), options.code)
   return {
+    useFunctions: (wanted) => functions.use(wanted),
     async connect() {
       const connection = await instance.connect()
       for (const setting of sessionSettings) await connection.run(setting)
@@ -139,6 +149,8 @@ export async function runCancellable(
 export function duckdbError(error: unknown): RefoldError {
   if (error instanceof RefoldError) return error
   const message = error instanceof Error ? error.message : String(error)
+  const failure = failureIn(message)
+  if (failure !== undefined) return failure
   if (isInterrupt(error)) return new RefoldError('QUERY_CANCELLED', 'The query was cancelled.')
   if (/^Out of Memory Error|could not allocate|failed to (allocate|pin|offload)/i.test(message)) {
     return new RefoldError('ENGINE_MEMORY', firstLine(message), { cause: error })

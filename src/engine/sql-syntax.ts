@@ -6,11 +6,15 @@
  */
 
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
+import type { PlannedFunction } from '../define/function-def.ts'
 import { quoteIdentifier, quoteLiteral } from '../model/schema.ts'
 import type { Column } from '../plan/plan.ts'
 import type { ParseResult, SqlFunction, SqlNode, SqlSyntax } from '../plan/sql-syntax.ts'
+import { FunctionFailed } from './functions/call-function.ts'
+import { scalarFunction } from './functions/engine-functions.ts'
 
 export interface DuckDbSyntax extends SqlSyntax {
+  withFunctions(functions: readonly PlannedFunction[]): DuckDbSyntax
   close(): void
 }
 
@@ -32,21 +36,65 @@ export async function openSqlSyntax(): Promise<DuckDbSyntax> {
     return result
   }
   let known: Promise<readonly SqlFunction[]> | undefined
+  const stubs = new Set<string>()
 
-  return {
-    parse: (sql) => queued(() => parse(connection, sql)),
-    print: (statement) => queued(() => print(connection, statement)),
-    describe: (sql, relations) => queued(() => describe(connection, sql, relations)),
-    rows: (sql) => queued(() => textRows(connection, sql)),
-    functions() {
-      known ??= queued(() => functions(connection))
-      return known
-    },
-    close() {
-      connection.closeSync()
-      instance.closeSync()
-    },
+  return syntaxOf([])
+
+  function syntaxOf(own: readonly PlannedFunction[]): DuckDbSyntax {
+    for (const planned of own) {
+      if (!stubs.has(planned.sqlName)) connection.registerScalarFunction(scalarFunction(planned, notHere))
+      stubs.add(planned.sqlName)
+    }
+    return { ...syntaxWith(own), own, withFunctions: syntaxOf }
   }
+
+  function syntaxWith(own: readonly PlannedFunction[]): Omit<DuckDbSyntax, 'own' | 'withFunctions'> {
+    return {
+      parse: (sql) => queued(() => parse(connection, sql)),
+      print: (statement) => queued(() => print(connection, statement)),
+      describe: (sql, relations) =>
+        queued(() => withMacros(connection, own, () => describe(connection, sql, relations))),
+      rows: (sql) => queued(() => textRows(connection, sql)),
+      functions() {
+        known ??= queued(() => functions(connection))
+        return known.then((all) => [...all, ...own.flatMap(asFunctions)])
+      },
+      close() {
+        connection.closeSync()
+        instance.closeSync()
+      },
+    }
+  }
+}
+
+/** Nothing is computed where texts are only looked at. */
+function notHere(): never {
+  throw new FunctionFailed('functions in TypeScript are not called while SQL is planned')
+}
+
+function asFunctions({ name, sqlName }: PlannedFunction): readonly SqlFunction[] {
+  return [name.toLowerCase(), sqlName].map((one) => ({ name: one, kind: 'scalar', stability: 'CONSISTENT' }))
+}
+
+/** Plain names as macros, for one description: two projects may mean different functions by one name. */
+async function withMacros<T>(
+  connection: DuckDBConnection,
+  own: readonly PlannedFunction[],
+  task: () => Promise<T>,
+): Promise<T> {
+  if (own.length === 0) return task()
+  try {
+    for (const planned of own) await connection.run(macroSql(planned))
+    return await task()
+  } finally {
+    for (const { name } of own) await connection.run(`DROP MACRO IF EXISTS temp.${quoteIdentifier(name)}`)
+  }
+}
+
+/** For a connection: a function by its plain name. */
+export function macroSql({ name, sqlName, args }: PlannedFunction): string {
+  const given = args.map((_, index) => `a${index + 1}`).join(', ')
+  return `CREATE OR REPLACE TEMP MACRO ${quoteIdentifier(name)}(${given}) AS ${quoteIdentifier(sqlName)}(${given})`
 }
 
 async function parse(connection: DuckDBConnection, sql: string): Promise<ParseResult> {

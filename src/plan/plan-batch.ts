@@ -5,6 +5,7 @@
  * seam and the files.
  */
 
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { BatchDef, SourcePlace } from '../define/types.ts'
 import { type ErrorCode, RefoldError } from '../model/errors.ts'
 import { type StreamDef, sqlType } from '../model/schema.ts'
@@ -55,6 +56,8 @@ export type BatchResult =
       readonly batch: BatchPlan
       readonly printedSql: string
       readonly sources: readonly FileSource[]
+      /** Functions in TypeScript that the SQL calls. */
+      readonly functions: readonly PlannedFunction[]
     }
   | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
 
@@ -96,8 +99,9 @@ export async function planBatch(request: BatchRequest): Promise<BatchResult> {
     merge: fit.merge,
     approximate: batch.approximate,
   }
+  const { functions } = jailed
   const sources = read.map(({ path, hash, source }) => ({ path, hash, source }))
-  return { ok: true, batch: plan, printedSql, sources }
+  return { ok: true, batch: plan, printedSql, sources, functions }
 }
 
 async function parseOne(request: BatchRequest, mistakes: Mistakes): Promise<SqlNode | undefined> {

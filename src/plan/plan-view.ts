@@ -6,6 +6,7 @@
  * SELECT that groups, makes distinct or limits; without one the topmost) → fold below it, finish from it upwards.
  */
 
+import { plainNames } from '../define/function-def.ts'
 import type { ErrorPlace, RefoldError } from '../model/errors.ts'
 import { type StreamDef, sqlType } from '../model/schema.ts'
 import { AssertionError, must } from '../std/assert.ts'
@@ -13,6 +14,7 @@ import { checkExpressions } from './check-expressions.ts'
 import { placeOfDuckDbError } from './duckdb-error-place.ts'
 import { FunctionRules } from './function-rules.ts'
 import { Mistakes } from './mistakes.ts'
+import { argumentsHint, bindFunctions, functionsCalled, placeOfArguments } from './own-functions.ts'
 import type { Column, ViewPlan } from './plan.ts'
 import { planFromLinks } from './plan-stage.ts'
 import { firstSentence, type PlannedLink, type PlanStream, type PlanTools, planLink } from './planned-link.ts'
@@ -71,7 +73,9 @@ async function plan(
     isAggregate: (node) => isAggregate(node, rules),
   }
   checkExpressions(statement, rules, mistakes)
-  const chain = selectChain(statement, { streams: request.streams, views: request.views ?? [], mistakes })
+  const functions = functionsCalled(statement, syntax.own)
+  const bound = bindFunctions(statement, functions)
+  const chain = selectChain(bound, { streams: request.streams, views: request.views ?? [], mistakes })
   if (chain === undefined) return undefined
   const printedSql = await syntax.print(statement)
   const links = await planLinks(request, chain, tools)
@@ -87,6 +91,7 @@ async function plan(
     columns: links.at(-1)!.outputs,
     ...staged,
     reads: fieldsRead(staged, [chain.stream]),
+    ...(functions.length === 0 ? {} : { functions }),
   }
   await checkFinish(made, syntax, mistakes)
   return { printedSql, plan: freeze(made) }
@@ -153,10 +158,15 @@ async function planLinks(
     below = { title: `subquery "${next?.sourceName || 'in FROM'}"`, columns: one.outputs }
   }
   if (!whole.ok && !tools.mistakes.found) {
-    const position = placeOfDuckDbError(whole.error, request.sql)
+    const { own } = request.syntax
+    const sentence = firstSentence(whole.error)
+    const hint = argumentsHint(sentence, own)
+    const position =
+      placeOfDuckDbError(whole.error, request.sql) ?? placeOfArguments(sentence, request.sql, own)
     tools.mistakes.add({
       code: 'VIEW_INVALID',
-      message: `the SQL of view "${request.name}" does not bind: ${firstSentence(whole.error)}`,
+      message: `the SQL of view "${request.name}" does not bind: ${plainNames(sentence, own)}`,
+      ...(hint === undefined ? {} : { hint }),
       ...(position === undefined ? {} : { at: position }),
     })
   }

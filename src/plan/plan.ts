@@ -9,6 +9,7 @@
  * A view of today has one stage. `stages` is a graph all the same: a later stage names an earlier one as its source.
  */
 
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { Field } from '../model/schema.ts'
 
 export interface Column {
@@ -33,6 +34,8 @@ export interface ViewPlan {
   readonly inexact: readonly { readonly column: string; readonly why: string }[]
   /** Left out where it cannot be said, and by plans of earlier releases. */
   readonly events?: EventsPlan
+  /** Functions in TypeScript that its SQL calls, by their names with a hash. */
+  readonly functions?: readonly PlannedFunction[]
   /** The second definition: stages and finish are then of the speed layer alone. */
   readonly batch?: BatchPlan
   /** Of a view whose logic is TypeScript. */

@@ -6,11 +6,13 @@
  * catalog or its file system. Pure but for the syntax seam.
  */
 
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { ErrorPlace, RefoldError } from '../model/errors.ts'
 import { quoteIdentifier } from '../model/schema.ts'
 import { nearestName } from '../std/nearest-name.ts'
 import { aggregateMacros, FunctionNames, pureMacros } from './function-rules.ts'
 import { Mistakes } from './mistakes.ts'
+import { bindFunctions, functionsCalled } from './own-functions.ts'
 import type { Column } from './plan.ts'
 import type { SqlNode, SqlSyntax } from './sql-syntax.ts'
 import { functionName, isExpression, isNode, isRawNumber, nodeOf, nodesOf, textOf } from './syntax-tree.ts'
@@ -32,7 +34,13 @@ export interface UsedRelation {
 }
 
 export type ReadOnlyResult =
-  | { readonly ok: true; readonly sql: string; readonly used: readonly UsedRelation[] }
+  | {
+      readonly ok: true
+      readonly sql: string
+      readonly used: readonly UsedRelation[]
+      /** Functions of the project that the SQL calls, by their names with a hash. */
+      readonly functions: readonly PlannedFunction[]
+    }
   | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
 
 export interface ReadOnlyRequest {
@@ -52,8 +60,9 @@ export async function checkReadOnlySql(request: ReadOnlyRequest): Promise<ReadOn
   const jail = new Jail(request.relations, new FunctionNames(await request.syntax.functions()), mistakes)
   const checked = jail.visit(statement, new Set())
   if (mistakes.found) return { ok: false, mistakes: mistakes.errors }
-  const sql = await request.syntax.print(checked as SqlNode)
-  return { ok: true, sql, used: [...jail.used.values()] }
+  const functions = functionsCalled(checked, request.syntax.own)
+  const sql = await request.syntax.print(bindFunctions(checked as SqlNode, functions))
+  return { ok: true, sql, used: [...jail.used.values()], functions }
 }
 
 /** The checked SQL with each used relation bound: `relationSql` gives a SELECT for each `bindName`. */

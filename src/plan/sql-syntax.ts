@@ -4,6 +4,7 @@
  * (a few milliseconds a call); callers must not assume an order of concurrent calls.
  */
 
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { Column } from './plan.ts'
 
 /** A node of DuckDB's syntax tree as `json_serialize_sql` prints it. */
@@ -28,6 +29,10 @@ export interface SqlSyntax {
   describe(sql: string, relations: Readonly<Record<string, readonly Column[]>>): Promise<readonly Column[]>
   /** The rows of a SELECT over constants, as text; NULL stays null. Throws DuckDB's message. */
   rows(sql: string): Promise<readonly (readonly (string | null)[])[]>
-  /** All functions that the engine knows. */
+  /** Functions of a project that texts may call by their plain names; none without `withFunctions`. */
+  readonly own: readonly PlannedFunction[]
+  /** The same syntax with a project's functions: described texts may call them by either name. */
+  withFunctions(functions: readonly PlannedFunction[]): SqlSyntax
+  /** All functions that the engine knows, and the project's. */
   functions(): Promise<readonly SqlFunction[]>
 }

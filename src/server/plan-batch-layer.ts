@@ -54,7 +54,10 @@ export async function withBatch(
       files,
     })
     if (!planned.ok) return planned
-    const plan = withStreams({ ...speed.plan, batch: planned.batch }, planned.batch, project)
+    const called = [...(speed.plan.functions ?? []), ...planned.functions]
+    const functions = [...new Map(called.map((one) => [one.sqlName, one])).values()]
+    const both = { ...speed.plan, batch: planned.batch, ...(functions.length === 0 ? {} : { functions }) }
+    const plan = withStreams(both, planned.batch, project)
     const { printedSql: printedBatch, sources } = planned
     return { ok: true, plan, printedSql: speed.printedSql, printedBatch, files: sources }
   } finally {

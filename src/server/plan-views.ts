@@ -3,15 +3,17 @@
  */
 
 import type { NewVersion } from '../catalog/versions.ts'
+import { type FunctionDef, plannedFunction } from '../define/function-def.ts'
 import { type IdentityInput, identityParts, versionOf } from '../define/identity.ts'
 import type { ProjectDef } from '../define/types.ts'
 import { ruleMistakes } from '../deploy/compare-rules.ts'
 import { openSqlSyntax } from '../engine/sql-syntax.ts'
-import type { RefoldError } from '../model/errors.ts'
+import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import { heldPlan, holdMistakes } from '../plan/hold-late.ts'
 import type { ViewPlan } from '../plan/plan.ts'
 import { planView } from '../plan/plan-view.ts'
+import type { SqlFunction } from '../plan/sql-syntax.ts'
 import {
   identityBatch,
   type LayerContext,
@@ -26,10 +28,13 @@ export type PlannedViews =
   | { readonly ok: false; readonly mistakes: readonly RefoldError[] }
 
 export async function planViews(project: ProjectDef): Promise<PlannedViews> {
-  const syntax = await openSqlSyntax()
+  const opened = await openSqlSyntax()
   try {
     const views: NewVersion[] = []
-    const mistakes: RefoldError[] = []
+    const functions = project.functions ?? []
+    const mistakes: RefoldError[] = [...nameMistakes(functions, await opened.functions())]
+    if (mistakes.length > 0) return { ok: false, mistakes }
+    const syntax = opened.withFunctions(functions.map(plannedFunction))
     const names = project.views.map((view) => view.name)
     for (const view of project.views) {
       const planned = planFoldView(project, view) ?? (await planSqlView({ project, view, names, syntax }))
@@ -42,7 +47,7 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
       }
       const plan = view.late === 'hold' ? heldPlan(planned.plan) : planned.plan
       mistakes.push(...(await ruleMistakes(view.name, view.expect ?? [], plan.columns, syntax)))
-      const parts = identityParts(identityInput({ ...planned, plan }, project.streams))
+      const parts = identityParts(identityInput({ ...planned, plan }, project.streams, functions))
       const identity = { ...parts, sources: view.sources ?? {} }
       const version = versionOf(parts)
       const { name, sql, onError, run } = view
@@ -51,8 +56,22 @@ export async function planViews(project: ProjectDef): Promise<PlannedViews> {
     }
     return mistakes.length > 0 ? { ok: false, mistakes } : { ok: true, views }
   } finally {
-    syntax.close()
+    opened.close()
   }
+}
+
+/** One name means one thing in SQL. */
+function nameMistakes(
+  functions: readonly FunctionDef[],
+  known: readonly SqlFunction[],
+): readonly RefoldError[] {
+  const taken = new Set(known.map(({ name }) => name.toLowerCase()))
+  return functions
+    .filter(({ name }) => taken.has(name.toLowerCase()))
+    .map(({ name, place }) => {
+      const hint = 'Choose another name: SQL would not tell the two apart.'
+      return new RefoldError('LOGIC_INVALID', `SQL already has a function "${name}"`, { place, hint })
+    })
 }
 
 async function planSqlView(context: LayerContext): Promise<PlannedLayers> {
@@ -77,7 +96,9 @@ function foldedStreams({ stages }: ViewPlan): Pick<ViewPlan, 'streams'> {
 export function identityInput(
   { plan, printedSql, printedBatch }: PlannedSql,
   streams: readonly StreamDef[],
+  functions: readonly FunctionDef[] = [],
 ): IdentityInput {
+  const called = functions.filter((def) => plan.functions?.some(({ name }) => name === def.name))
   const read = streams.filter((stream) => plan.streams.includes(stream.name))
   const fields = read.map(({ name }) => {
     const used = plan.stages.flatMap(({ source }) => (source.stream === name ? source.fields : []))
@@ -86,5 +107,12 @@ export function identityInput(
   })
   const batch = identityBatch(plan, printedBatch)
   const late = plan.stages.some(({ source }) => source.late === 'hold') ? { late: 'hold' as const } : {}
-  return { printedSql, streams: read, fields: Object.fromEntries(fields), ...(batch && { batch }), ...late }
+  return {
+    printedSql,
+    streams: read,
+    fields: Object.fromEntries(fields),
+    ...(batch && { batch }),
+    ...late,
+    functions: called,
+  }
 }

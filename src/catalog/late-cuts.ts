@@ -50,6 +50,54 @@ export function lateCutAt(catalog: Catalog, view: string, version: VersionId, cu
   return Number(row?.cut ?? 0)
 }
 
+/** The first published batch of a version that has a commit. */
+export function batchThatTook(
+  catalog: Catalog,
+  view: string,
+  version: VersionId,
+  commit: CommitSeq,
+): { readonly id: number; readonly cut: CommitSeq } | undefined {
+  const row = catalog.get(
+    `SELECT id, cut FROM batches WHERE view = ? AND version = ? AND state = 'published' AND cut >= ?
+     ORDER BY cut, id LIMIT 1`,
+    view,
+    version,
+    commit,
+  )
+  return row === undefined ? undefined : { id: Number(row.id), cut: Number(row.cut) }
+}
+
+/** What the published batches of a version took, oldest first: cuts, and how many late events the log had counted there. */
+export function lateTakings(
+  catalog: Catalog,
+  view: string,
+  version: VersionId,
+): readonly (LateStand & { readonly id: number; readonly endedMs: number })[] {
+  return catalog
+    .all(
+      `SELECT id, cut, ended_ms, promise FROM batches WHERE view = ? AND version = ? AND state = 'published' ORDER BY cut, id`,
+      view,
+      version,
+    )
+    .map((row) => ({
+      id: Number(row.id),
+      cut: Number(row.cut),
+      endedMs: Number(row.ended_ms),
+      counts: (JSON.parse(String(row.promise)) as { readonly late?: LateStand['counts'] }).late ?? {},
+    }))
+}
+
+/** Up to this cut late events are a part of the version because it was built over them. */
+export function builtUpTo(catalog: Catalog, view: string, version: VersionId): LateStand {
+  const row = catalog.get(
+    'SELECT late_from, late_from_counts FROM versions WHERE view = ? AND version = ?',
+    view,
+    version,
+  )
+  const counts = JSON.parse(String(row?.late_from_counts ?? '{}')) as LateStand['counts']
+  return { cut: Number(row?.late_from ?? 0), counts }
+}
+
 /** A version that is built takes late events up to this cut as any others. */
 export function beginLateCut(
   catalog: Catalog,
@@ -58,7 +106,7 @@ export function beginLateCut(
   { cut, counts }: LateStand,
 ): void {
   catalog.run(
-    `UPDATE versions SET late_from = ?1, late_cut = ?1, late_counts = ?2
+    `UPDATE versions SET late_from = ?1, late_cut = ?1, late_from_counts = ?2, late_counts = ?2
      WHERE view = ?3 AND version = ?4 AND late_cut < ?1`,
     cut,
     JSON.stringify(counts),

@@ -220,6 +220,8 @@ export const migrations: readonly string[] = [
     events INTEGER,
     -- Rows in which the batch differs from what was served at T; NULL until compared.
     divergence INTEGER,
+    -- What that comparison came to, by kind and cause, as JSON.
+    comparison TEXT,
     reason TEXT,
     started_ms INTEGER NOT NULL,
     ended_ms INTEGER,
@@ -234,7 +236,8 @@ export const migrations: readonly string[] = [
   -- with the cuts of batches, never back. And after which cut, within its range, a slice of it leaves them out.
   ALTER TABLE versions ADD COLUMN late_from INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE versions ADD COLUMN late_cut INTEGER NOT NULL DEFAULT 0;
-  -- By stream: how many late events the log had counted at late_cut, as JSON.
+  -- By stream: how many late events the log had counted at late_from and at late_cut, as JSON.
+  ALTER TABLE versions ADD COLUMN late_from_counts TEXT NOT NULL DEFAULT '{}';
   ALTER TABLE versions ADD COLUMN late_counts TEXT NOT NULL DEFAULT '{}';
   ALTER TABLE slices ADD COLUMN late_after INTEGER;
 

@@ -14,11 +14,13 @@ import { deadCommand } from './dead.ts'
 import { deployCommand } from './deploy.ts'
 import { deploysCommand } from './deploys.ts'
 import { devCommand } from './dev.ts'
+import { divergenceCommand } from './divergence.ts'
 import { exitCodes } from './exit-codes.ts'
 import { explainCommand } from './explain.ts'
 import { ingestCommand } from './ingest.ts'
 import { initCommand } from './init.ts'
 import { lakeCommand } from './lake.ts'
+import { lateCommand } from './late.ts'
 import { pauseCommand, resumeCommand } from './pause.ts'
 import { planCommand } from './plan.ts'
 import { queryCommand } from './query.ts'
@@ -72,7 +74,9 @@ export function buildProgram(cli: Cli): Command {
     whyCommand(cli),
     checksCommand(cli),
     verifyCommand(cli),
+    divergenceCommand(cli),
     batchCommand(cli),
+    lateCommand(cli),
     deadCommand(cli),
     lakeCommand(cli),
     backupCommand(cli),

@@ -15,7 +15,9 @@ import type { CoreChecks } from './core-checks.ts'
 import type { CoreCompare } from './core-compare.ts'
 import type { CoreDead } from './core-dead.ts'
 import type { CoreDeploys } from './core-deploys.ts'
+import type { CoreDivergence } from './core-divergence.ts'
 import type { CoreLake } from './core-lake.ts'
+import type { CoreLate } from './core-late.ts'
 import type { CorePauses } from './core-pauses.ts'
 import type { CoreVerify } from './core-verify.ts'
 
@@ -155,10 +157,12 @@ export interface Core {
   readonly batches: CoreBatches
   readonly checks: CoreChecks
   readonly compare: CoreCompare
+  readonly late: CoreLate
   readonly dead: CoreDead
   readonly deploys: CoreDeploys
   readonly verify: CoreVerify
   readonly pauses: CorePauses
+  readonly divergence: CoreDivergence
   /** Everything about the state, for `refold status`, as JSON. */
   status(): Promise<JsonValue>
   /** Resolves when a real query was answered; throws the reason otherwise. */

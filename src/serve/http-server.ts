@@ -23,7 +23,9 @@ import { checkRoutes } from './routes-checks.ts'
 import { compareRoutes } from './routes-compare.ts'
 import { deadRoutes } from './routes-dead.ts'
 import { deployRoutes } from './routes-deploys.ts'
+import { divergenceRoutes } from './routes-divergence.ts'
 import { lakeRoutes } from './routes-lake.ts'
+import { lateRoutes } from './routes-late.ts'
 import { pauseRoutes } from './routes-pauses.ts'
 import { planRoutes } from './routes-plan.ts'
 import { sqlRoutes } from './routes-sql.ts'
@@ -56,6 +58,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...viewRoutes(context),
     ...batchRoutes(context),
     ...compareRoutes(context),
+    ...lateRoutes(context),
     ...sqlRoutes(context),
     ...planRoutes(context),
     ...deployRoutes(context),
@@ -63,6 +66,7 @@ export async function createHttpServer(core: Core, settings: HttpSettings): Prom
     ...checkRoutes(context),
     ...verifyRoutes(context),
     ...pauseRoutes(context),
+    ...divergenceRoutes(context),
     ...deadRoutes(context),
     ...systemRoutes(context, meters),
   ]

@@ -7,11 +7,11 @@
  * it does the others, so their number is a difference of two of its counts.
  */
 
-import { holdsLate, lateStand } from '../catalog/late-cuts.ts'
+import { holdsLate } from '../catalog/late-cuts.ts'
 import { allSkipped } from '../catalog/skipped.ts'
 import { readVersion, serving } from '../catalog/versions.ts'
-import type { CommitSeq, VersionId } from '../model/cut.ts'
 import type { ServerContext } from './context.ts'
+import { heldBack } from './late/held-back.ts'
 
 export interface ConservationRow {
   readonly stream: string
@@ -42,13 +42,14 @@ export function conservation(context: ServerContext): readonly ConservationRow[]
     if (readers.length === 0) {
       return [{ ...total, view: null, folded: null, pending: null, skipped: null, held: null }]
     }
-    return readers.map(({ view, version, sealed, plan }) => {
+    return readers.map((row) => {
+      const { view, version, sealed } = row
       const cut = supervisor.viewProgress(view, version)?.cut ?? sealed
       const covered = history.at(cut)?.counts[stream]?.accepted ?? 0
       const left = skipped.filter(
         (row) => row.view === view && row.version === version && row.stream === stream && row.commit <= cut,
       ).length
-      const held = holdsLate(plan) ? heldBack(context, { view, version, stream, cut }) : 0
+      const held = holdsLate(row.plan) ? heldBack(context, row, cut) : 0
       return {
         ...total,
         view,
@@ -59,19 +60,4 @@ export function conservation(context: ServerContext): readonly ConservationRow[]
       }
     })
   })
-}
-
-/** Late events after the version's T, up to where it stands. */
-function heldBack(
-  { catalog, history }: ServerContext,
-  at: {
-    readonly view: string
-    readonly version: VersionId
-    readonly stream: string
-    readonly cut: CommitSeq
-  },
-): number {
-  const { cut, counts } = lateStand(catalog, at.view, at.version)
-  if (at.cut <= cut) return 0
-  return (history.at(at.cut)?.late?.[at.stream] ?? 0) - (counts[at.stream] ?? 0)
 }

@@ -6,6 +6,7 @@ import { receivedProject } from '../define/received-project.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { Core, ViewInfo } from '../serve/core.ts'
 import { Answers } from './answers.ts'
+import { divergenceInfos } from './batch/divergence-info.ts'
 import { viewChanges } from './changes.ts'
 import { createCompareCore } from './compare/compare-core.ts'
 import type { ServerContext } from './context.ts'
@@ -16,6 +17,7 @@ import { refusingProject } from './deploys/refused-project.ts'
 import { formsBefore } from './event-texts.ts'
 import { explainView } from './explain.ts'
 import { createLakeCore } from './lake/lake-core.ts'
+import { createLateCore } from './late/late-core.ts'
 import { logEvents } from './log-events.ts'
 import { serverMetrics } from './metrics.ts'
 import { pastCost } from './past/past-cost.ts'
@@ -49,8 +51,10 @@ export function createCore(parts: CoreParts): Core {
     checks: parts.checks,
     verify: parts.verify,
     pauses: parts.pauses,
+    divergence: (view, { limit }) => divergenceInfos(context, view, limit),
     dead: createDeadCore({ context, append, limits: () => parts.project().limits }),
     compare: createCompareCore(parts),
+    late: createLateCore(context),
     deploys: createDeploysCore(parts),
     status: async () => serverStatus(parts),
     probe: () => answers.probe(),

@@ -3,11 +3,13 @@
  * a query names them, as rows of JSON for the engine. No state.
  */
 
-import { batches } from '../catalog/batches.ts'
+import { batches, readBatch } from '../catalog/batches.ts'
 import { checkResults } from '../catalog/checks.ts'
 import { deployRows } from '../catalog/deploys.ts'
+import { allDivergentRows } from '../catalog/divergence.ts'
 import { audit, cuts } from '../catalog/journal.ts'
 import { deadLetters, lakeManifest } from '../catalog/lake.ts'
+import type { Catalog } from '../catalog/open-catalog.ts'
 import { pausedVersions } from '../catalog/paused.ts'
 import { runs } from '../catalog/runs.ts'
 import { allSkipped } from '../catalog/skipped.ts'
@@ -24,6 +26,7 @@ import { batchColumns, batchTableRow } from './batch/batch-table.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
 import { type Deploy, toDeploy } from './deploys/deploy-record.ts'
+import { lateStretches } from './late/late-summary.ts'
 
 type Row = Readonly<Record<string, JsonValue>>
 
@@ -148,6 +151,19 @@ const tables: Readonly<Record<string, SystemTable>> = {
   batches: {
     columns: batchColumns,
     rows: ({ catalog }) => batches(catalog, ROWS_MAX).map(batchTableRow).reverse(),
+  },
+  divergence: {
+    columns: {
+      view: 'VARCHAR',
+      batch: 'BIGINT',
+      cut: 'BIGINT',
+      what: 'VARCHAR',
+      cause: 'VARCHAR',
+      key: 'JSON',
+      served: 'JSON',
+      computed: 'JSON',
+    },
+    rows: ({ catalog }) => divergenceRows(catalog),
   },
   lake_files: {
     columns: {
@@ -312,6 +328,26 @@ const tables: Readonly<Record<string, SystemTable>> = {
         since: timestamp(timeMs),
       })),
   },
+  late: {
+    columns: {
+      view: 'VARCHAR',
+      version: 'VARCHAR',
+      stream: 'VARCHAR',
+      late: 'VARCHAR',
+      state: 'VARCHAR',
+      from_cut: 'BIGINT',
+      to_cut: 'BIGINT',
+      events: 'BIGINT',
+      batch: 'BIGINT',
+      taken_at: 'TIMESTAMP',
+    },
+    rows: (context) =>
+      lateStretches(context).map(({ from, to, takenMs, ...row }) => ({
+        ...row,
+        ...{ from_cut: from, to_cut: to },
+        taken_at: takenMs === null ? null : timestamp(takenMs),
+      })),
+  },
   conservation: {
     columns: {
       stream: 'VARCHAR',
@@ -347,6 +383,16 @@ export async function systemTablesFor(context: ServerContext, sql: string): Prom
     named[name] = { columns: columnsOf(table.columns), rows }
   }
   return named
+}
+
+function divergenceRows(catalog: Catalog): readonly Row[] {
+  return allDivergentRows(catalog, ROWS_MAX).map(({ batch, what, cause, key, served, computed }) => {
+    const row = readBatch(catalog, batch)
+    return {
+      ...{ view: row?.view ?? '', batch, cut: row?.cut ?? 0, what, cause },
+      ...{ key: JSON.stringify(key), served: JSON.stringify(served), computed: JSON.stringify(computed) },
+    }
+  })
 }
 
 function columnsOf(columns: Readonly<Record<string, string>>): readonly Column[] {

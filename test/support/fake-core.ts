@@ -131,6 +131,7 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
     events: noted('events', (request) => state.read(request)),
     plan: async () => ({ cut: state.cut(), streams: [], views: [], empty: true }),
     explain: async (view) => ({ view, stages: [] }),
+    divergence: noted('divergence', () => []),
     pauses: {
       list: noted('pauses.list', () => []),
       pause: noted('pauses.pause', async (view, reason) => pauseInfo(view, reason)),
@@ -166,6 +167,12 @@ export function createFakeCore(replace: Partial<Core> = {}): FakeCore {
       backup: noted('lake.backup', async function* () {
         yield { kind: 'end' }
       }),
+    },
+    late: {
+      list: noted('late.list', async ({ view }) => ({
+        ...{ view, version: 'v', late: 'hold' as const, cut: state.cut(), lateCut: 0, held: 0, total: 0 },
+        events: [],
+      })),
     },
     compare: {
       versions: noted('compare.versions', async ({ view }) => ({

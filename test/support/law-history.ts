@@ -9,12 +9,15 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { RunDef } from '../../src/define/types.ts'
 import type { DeployInfo, DeployOptions } from '../../src/deploy/types.ts'
 import { LawEvents, type StreamName } from './law-events.ts'
 import { LawFollower } from './law-follower.ts'
+import { randomLambda, randomRun } from './law-runs.ts'
 import { LawServer, Refused, ServerGone } from './law-server.ts'
 import {
   changedProject,
+  changedRuns,
   definitionKey,
   firstProject,
   projectDef,
@@ -61,6 +64,8 @@ const HANG_MS = 180_000
 export class LawHistory {
   readonly server = new LawServer()
   readonly events: LawEvents
+  /** Published ones. */
+  batches = 0
   readonly #random: () => number
   /** `view@version` → what it is by the text that was deployed. */
   readonly #definitions = new Map<string, Definition>()
@@ -81,17 +86,24 @@ export class LawHistory {
   #loops: Promise<void>[] = []
   #failed: unknown
 
-  constructor(random: () => number) {
+  /** How views run that do not run as kappa. */
+  readonly #runs = new Map<string, RunDef>()
+  readonly #moves: boolean
+
+  /** `moves`: deploys also change how views run. */
+  constructor(random: () => number, { moves = false }: { readonly moves?: boolean } = {}) {
     this.#random = random
+    this.#moves = moves
     this.events = new LawEvents(this.server, random)
   }
 
   async begin(): Promise<void> {
-    const def = projectDef(this.server.folder, firstProject)
+    this.#deployed = this.#moves ? changedRuns(this.#random, firstProject, randomLambda) : firstProject
+    const def = projectDef(this.server.folder, this.#deployed)
     await this.server.start(def, options)
     const [first] = await this.#deploys()
     assert.equal(first?.state, 'live')
-    this.#note(firstProject, first!)
+    this.#note(this.#deployed, first!)
     this.#moved(first!)
     this.#loops = [this.#sendAlways(), this.#askAlways()].map((loop) =>
       loop.catch((error: unknown) => {
@@ -120,7 +132,7 @@ export class LawHistory {
 
   summary(): string {
     const did = Object.entries(this.#did).map(([what, times]) => `${what} ${times}`)
-    return `${this.events.cut} commits, ${this.#definitions.size} versions, ${this.#taken.length} answers asked for again; ${did.join(', ')}`
+    return `${this.events.cut} commits, ${this.batches} batches, ${this.#definitions.size} versions, ${this.#taken.length} answers asked for again; ${did.join(', ')}`
   }
 
   // ---- steps
@@ -153,6 +165,10 @@ export class LawHistory {
     } else if (point.startsWith('rollback')) {
       await this.#deploy({ changes: true })
       await this.#rollback()
+    } else if (point.startsWith('batch')) {
+      // A view moves to lambda by its first batch.
+      await this.#deploy({ moves: () => ({ kind: 'kappa' }) })
+      await this.#deploy({ moves: randomLambda })
     } else if (point === 'warm.ended') {
       await this.#deploy({ changes: true, options: { warmMs: 1 } })
       await sleep(1_200)
@@ -166,6 +182,8 @@ export class LawHistory {
   async step(): Promise<void> {
     const kinds: Readonly<Record<string, readonly [weight: number, run: () => Promise<void>]>> = {
       deploy: [6, () => this.#deploy({})],
+      move: [this.#moves ? 10 : 0, () => this.#deploy({ moves: randomRun })],
+      batch: [this.#moves ? 3 : 0, () => this.#batch()],
       'deploy in trouble': [6, () => this.#troubledDeploy()],
       rollback: [3, () => this.#rollback()],
       flush: [2, () => this.#tried(() => this.server.flush())],
@@ -195,14 +213,20 @@ export class LawHistory {
 
   async #deploy({
     changes = false,
+    moves,
     options: given = {},
     during,
   }: {
     readonly changes?: boolean
+    /** Only how views run is changed. */
+    readonly moves?: (random: () => number) => RunDef
     readonly options?: Partial<DeployOptions>
     readonly during?: (id: number) => Promise<void>
   }): Promise<void> {
-    const project = this.#nextProject(changes)
+    const project =
+      moves === undefined
+        ? this.#nextProject(changes)
+        : changedRuns(this.#random, this.#servedProject(), moves)
     const chosen: Partial<DeployOptions> = { ...this.#anyOptions(), ...given }
     const body = {
       project: projectDef(this.server.folder, project),
@@ -223,7 +247,9 @@ export class LawHistory {
   #nextProject(changes: boolean): ShopProject {
     const now = this.#servedProject()
     for (;;) {
-      const next = changedProject(this.#random, now)
+      const changed = changedProject(this.#random, now)
+      const alsoMoves = this.#moves && this.#random() < 0.4
+      const next = alsoMoves ? changedRuns(this.#random, changed, randomRun) : changed
       const isChanged = Object.keys(next.views).some(
         (view) => viewSql(next, view) !== this.#definitions.get(`${view}@${this.#serving.get(view)}`)?.sql,
       )
@@ -237,7 +263,8 @@ export class LawHistory {
     const views = Object.fromEntries(
       [...this.#serving].map(([view, version]) => {
         const { variant, salt } = this.#definitions.get(`${view}@${version}`)!
-        return [view, { variant, salt }]
+        const run = this.#runs.get(view)
+        return [view, { variant, salt, ...(run === undefined ? {} : { run }) }]
       }),
     )
     return { level: this.#level, refunds: this.#refunds, views, spaced: false }
@@ -321,6 +348,18 @@ export class LawHistory {
     const to = Math.floor(this.events.cut * (0.3 + this.#random() * 0.4))
     await this.#refusedAs(['TRIM_REFUSED'], () =>
       this.server.post('/v1/lake/trim', { stream, to, promote: true }),
+    )
+  }
+
+  /** One now, whatever the schedule says. */
+  async #batch(): Promise<void> {
+    const lambdas = [...this.#runs].filter(([, { kind }]) => kind === 'lambda').map(([view]) => view)
+    const view = lambdas[Math.floor(this.#random() * lambdas.length)]
+    if (view === undefined) return
+    await this.#tried(() =>
+      this.#refusedAs(['BATCH_RUNNING', 'BATCH_NOT_LAMBDA'], () =>
+        this.server.post(`/v1/views/${view}/batches`, { wait: true }),
+      ),
     )
   }
 
@@ -494,25 +533,37 @@ export class LawHistory {
   }
 
   #moved({ views }: DeployInfo): void {
-    for (const { view, to } of views) {
+    for (const { view, to, run } of views) {
       if (to === undefined) this.#serving.delete(view)
       else this.#serving.set(view, to)
+      if (run !== undefined) this.#runs.set(view, run.to)
     }
     this.#tables.push(new Map(this.#serving))
   }
 
   #rolledBack({ views }: DeployInfo): void {
-    for (const { view, from } of views) {
+    for (const { view, from, run } of views) {
       if (from === undefined) this.#serving.delete(view)
       else this.#serving.set(view, from)
+      if (run !== undefined) this.#runs.set(view, run.from)
     }
     this.#tables.push(new Map(this.#serving))
   }
 
   /** Law 7. */
   #checkCuts({ id, views, checks, comparedAt }: DeployInfo): void {
-    for (const { view, compare } of views) {
-      if (compare !== undefined) assert.equal(compare.cut, comparedAt, `deploy ${id}, view ${view}`)
+    for (const { view, compare, run } of views) {
+      if (compare === undefined) continue
+      // A first batch has a cut of its own, at which it is held against what was served.
+      if (run?.proof === 'batch') assert.ok(compare.cut <= (comparedAt ?? 0), `deploy ${id}, view ${view}`)
+      else assert.equal(compare.cut, comparedAt, `deploy ${id}, view ${view}`)
+      if (run === undefined || run.proof === 'none') continue
+      const { changed, added, removed } = compare
+      assert.deepEqual(
+        [changed, added, removed],
+        [0, 0, 0],
+        `deploy ${id}: what ${view} serves is what the log gives`,
+      )
     }
     for (const { cut, name } of checks) assert.equal(cut, comparedAt, `deploy ${id}, check ${name}`)
   }
@@ -532,10 +583,39 @@ export class LawHistory {
       await this.#up()
       for (const [view, version] of this.#serving) await this.#checkView(view, version)
       await this.#checkStatements()
+      if (this.#moves) await this.#checkBatches()
       if (whole) await this.#checkPast()
       await this.#checkConservation()
     } finally {
       this.#quiet = false
+    }
+  }
+
+  /** Views run as deploys and rollbacks said; T only grows; a batch gives what was served at its T. */
+  async #checkBatches(): Promise<void> {
+    const ways = 'SELECT view, run, run_options FROM refold.views ORDER BY view'
+    const { answer } = await this.#ask('/v1/sql', { sql: ways })
+    for (const { view, run, run_options } of answer.rows) {
+      if (!this.#serving.has(String(view))) continue
+      const { kind, ...options } = this.#runs.get(String(view)) ?? { kind: 'kappa' as const }
+      assert.deepEqual([run, run_options], [kind, options], `view ${String(view)}`)
+    }
+    const published = this.#catalog(
+      `SELECT id, view, version, cut, divergence, reason, state FROM batches ORDER BY id`,
+    )
+    this.batches = published.filter(({ state }) => state === 'published').length
+    const reached = new Map<string, number>()
+    for (const { id, view, version, cut, divergence, reason, state } of published) {
+      const known = ['running', 'published', 'skipped', 'failed']
+      assert.ok(known.includes(String(state)), `batch ${String(id)}: ${String(state)} ${String(reason)}`)
+      if (state !== 'published') continue
+      const key = `${String(view)}@${String(version)}`
+      assert.ok(Number(cut) >= (reached.get(key) ?? 0), `batch ${String(id)}: T of ${key} goes back`)
+      reached.set(key, Number(cut))
+      assert.ok(
+        divergence === null || divergence === 0,
+        `batch ${String(id)} of ${key}: divergence ${divergence}`,
+      )
     }
   }
 

@@ -3,7 +3,7 @@
  * definitions, from which random projects are made. Pure, given the random numbers.
  */
 
-import type { CheckDef, ProjectDef, ViewDef } from '../../src/define/types.ts'
+import type { CheckDef, ProjectDef, RunDef, ViewDef } from '../../src/define/types.ts'
 import type { Field, FieldType, StreamDef } from '../../src/model/schema.ts'
 
 /** A view's text for a schema: the name of the field of the country changes on the way. */
@@ -93,8 +93,10 @@ export interface ShopProject {
   /** Of the schema of `orders`: 1 adds `tip`, 2 calls `country` `land`, 3 widens `quantity`. */
   readonly level: number
   readonly refunds: boolean
-  /** By view. */
-  readonly views: Readonly<Record<string, { readonly variant: number; readonly salt: number }>>
+  /** By view; left out of one: it runs as kappa. */
+  readonly views: Readonly<
+    Record<string, { readonly variant: number; readonly salt: number; readonly run?: RunDef }>
+  >
   /** Written with other white space and a comment: the same versions. */
   readonly spaced: boolean
 }
@@ -126,11 +128,28 @@ export function changedProject(random: () => number, from: ShopProject): ShopPro
     else if (dice < 0.35 && name !== 'totals' && name !== 'by_user') delete views[name]
     else if (name !== 'refunded' || refunds) {
       const { variants, tipsFrom = variants.length } = viewKinds[name]!
-      views[name] = { variant: pick(level >= 1 ? variants.length : tipsFrom), salt: pick(100) }
+      const run = views[name]?.run
+      const variant = pick(level >= 1 ? variants.length : tipsFrom)
+      views[name] = { variant, salt: pick(100), ...(run === undefined ? {} : { run }) }
     }
   }
   if (!refunds) delete views['refunded']
   return { level, refunds, views, spaced: random() < 0.2 }
+}
+
+/** Some views run in another way, and are as they were. */
+export function changedRuns(
+  random: () => number,
+  from: ShopProject,
+  way: (random: () => number) => RunDef,
+): ShopProject {
+  const names = Object.keys(from.views)
+  const views = { ...from.views }
+  for (let change = 0; change < 1 + Math.floor(random() * 3); change++) {
+    const name = names[Math.floor(random() * names.length)] ?? 'totals'
+    views[name] = { ...views[name]!, run: way(random) }
+  }
+  return { ...from, views }
 }
 
 export function viewSql(project: ShopProject, name: string): string {
@@ -158,7 +177,7 @@ export function projectDef(folder: string, project: ShopProject): ProjectDef {
       name,
       sql: text,
       sqlPlace: { ...place, file: `${name}.sql` },
-      run: { kind: 'kappa' },
+      run: project.views[name]?.run ?? { kind: 'kappa' },
       onError: 'stall',
     }
   })

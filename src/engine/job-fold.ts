@@ -12,13 +12,14 @@ import { lakeRelation, logRelation, overlaps, splitRange } from '../lake/relatio
 import type { CommitRange } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
-import type { StagePlan } from '../plan/plan.ts'
+import type { GroupStage, StagePlan } from '../plan/plan.ts'
 import { plannedStream } from '../plan/planned-stream.ts'
-import { foldQuery, foldTogether, partNames } from '../plan/queries.ts'
+import { foldQuery, foldTogether, mergeQuery, partNames } from '../plan/queries.ts'
 import { assert, must } from '../std/assert.ts'
 import { queryRows, queryValue, run } from './duckdb.ts'
 import type { EventPosition, Job, JobResult, SkippedEvent, SliceInfo, StallInfo } from './engine.ts'
 import { type FailingRange, failingPositions, LAST_INDEX } from './failing-positions.ts'
+import { runCodeFold, stretchesOf } from './fold/run-code-fold.ts'
 import { type HotFile, hotFilesOf } from './hot-files.ts'
 import { hotWatermarks } from './hot-watermarks.ts'
 import { sortedPart } from './job-compact.ts'
@@ -70,6 +71,7 @@ export async function runFoldJob(job: FoldJob, context: JobContext): Promise<Job
   const fold: Fold = { job, context, stage, stream, hot, ...late }
   const events = await countEvents(fold)
   context.report({ done: 0, total: events })
+  if (stage.kind === 'group' && stage.code !== undefined) return await foldByCode(fold, stage, events)
   const found: SkippedEvent[] = []
   for (;;) {
     const known = [...job.view.skipped, ...found]
@@ -96,10 +98,46 @@ async function foldParts(
   events: number,
   skipped: readonly EventPosition[],
 ): Promise<SliceInfo[]> {
+  return await stageParts(
+    fold,
+    events,
+    await partialsOf(fold, eventsOf(fold, fold.job.range, { skipped }), events),
+  )
+}
+
+/** Folds by functions in TypeScript. They say themselves which events they fail on. */
+async function foldByCode(fold: Fold, stage: GroupStage, events: number): Promise<JobResult> {
+  const { job, context, stream, hot } = fold
+  const { skipped } = job.view
+  const { table, failures } = await runCodeFold(job.view, {
+    ...{ context, stage, stream, range: job.range },
+    stretches: stretchesOf(stream.name, job.range, job.sources, hot),
+    events: (range) => eventsOf(fold, range, { skipped }),
+    report: (share) => context.report({ done: Math.floor(events * share), total: events }),
+  })
+  const named: SkippedEvent[] = []
+  for (const { commit, index, ...failure } of failures) {
+    named.push({ ...(await placeOf(fold, { commit, index })), ...failure })
+  }
+  const [first] = named
+  if (first !== undefined && job.view.onError === 'stall') {
+    const { message, stack, code, ...position } = first
+    const more = { ...(stack === undefined ? {} : { stack }), ...(code === undefined ? {} : { code }) }
+    throw new FoldStalled({ position, message, ...more }, new RefoldError('LOGIC_FAILED', message))
+  }
+  const slices = await stageParts(fold, events, (part) => mergeQuery(stage, part, `SELECT * FROM ${table}`))
+  const within = skipped.filter(({ commit }) => commit > job.range.from && commit <= job.range.to)
+  return { kind: 'fold', slices, events: events - within.length - named.length, skipped: named }
+}
+
+async function stageParts(
+  fold: Fold,
+  events: number,
+  partials: (part: string) => string,
+): Promise<SliceInfo[]> {
   const { job, context, stage } = fold
   const { view, version } = job.view
   const names = partNames(stage)
-  const partials = await partialsOf(fold, eventsOf(fold, job.range, { skipped }), events)
   const slices: SliceInfo[] = []
   for (const part of names) {
     const path = slicePath(job.stagingDir, job.view, part, job.range)

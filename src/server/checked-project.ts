@@ -1,6 +1,6 @@
 /**
  * Checks a project against the data folder that it is to run on, and plans its views: all mistakes of all parts at
- * once, before anything is written. No state.
+ * once, before anything is written but copies of code, which nobody minds. No state.
  */
 
 import type { Catalog } from '../catalog/open-catalog.ts'
@@ -8,6 +8,7 @@ import type { NewVersion } from '../catalog/versions.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { RefoldError } from '../model/errors.ts'
 import { checkMistakes } from './checks/check-mistakes.ts'
+import { keepFolds } from './code/keep-folds.ts'
 import { planViews } from './plan-views.ts'
 import { streamMistakes } from './stream-changes.ts'
 
@@ -30,5 +31,6 @@ export async function checkedViews(project: ProjectDef, catalog: Catalog): Promi
     ...(planned.ok ? await checkMistakes(project, planned.views) : planned.mistakes),
   ]
   if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
+  await keepFolds(project)
   return planned.views
 }

@@ -8,7 +8,7 @@
  */
 
 import { RefoldError } from '../../model/errors.ts'
-import type { FoldFailure } from './fold-protocol.ts'
+import type { FoldFailure, Stepped } from './fold-protocol.ts'
 import { FoldThread, FoldThreadDied, type FoldThreadStart } from './fold-thread-runner.ts'
 
 /** Everything since the last commit is to be done again, with a new thread. */
@@ -41,7 +41,7 @@ export class CodeFolder {
   }
 
   /** Steps through a batch: the text of its rows, joined by commas. */
-  async step(rows: string, lookup: Lookup): Promise<readonly Key[]> {
+  async step(rows: string, lookup: Lookup): Promise<Stepped> {
     return await this.#guarded(async () => {
       const missing = await this.#thread.call('begin', rows)
       if (missing.length > 0) await this.#thread.call('give', await lookup(missing))

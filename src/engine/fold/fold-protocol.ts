@@ -31,8 +31,8 @@ export interface FoldCalls {
   begin: { readonly args: string; readonly result: readonly (readonly unknown[])[] }
   /** States that were asked for, in the same form; keys that are left out have none yet. */
   give: { readonly args: string; readonly result: null }
-  /** Steps through the batch, leaving out the events given as `commit:index`; gives the keys that failed. */
-  run: { readonly args: readonly string[]; readonly result: readonly (readonly unknown[])[] }
+  /** Steps through the batch, leaving out the events given as `commit:index`. */
+  run: { readonly args: readonly string[]; readonly result: Stepped }
   redo: {
     readonly args: { readonly skipped: readonly string[]; readonly rows?: string }
     readonly result: readonly FoldFailure[]
@@ -49,6 +49,13 @@ export interface FoldCalls {
     readonly args: { readonly states: readonly string[]; readonly key: readonly unknown[] }
     readonly result: readonly [state: string, rows: string]
   }
+}
+
+export interface Stepped {
+  /** Keys on which a function failed. */
+  readonly failed: readonly (readonly unknown[])[]
+  /** So much is kept that it should be flushed and committed. */
+  readonly full: boolean
 }
 
 export type FoldMethod = keyof FoldCalls

@@ -29,7 +29,7 @@ export const TEXT_MAX = 4 << 20
 /** How much of the thread's memory the states at hand may take. */
 const CACHE_SHARE = 0.4
 /** Memory of an entry beside its text and state. */
-const ENTRY_BYTES = 200
+const ENTRY_BYTES = 400
 
 /** `[commit, index, value, …]` */
 type Row = readonly [commit: number, index: number, ...values: unknown[]]
@@ -62,7 +62,7 @@ export class FoldSteps {
   readonly #keyOf: (row: readonly unknown[]) => unknown
   readonly #writeRow: (row: unknown) => string
   readonly #initText: string
-  readonly #cacheBytesMax: number
+  readonly #bytesMax: number
   readonly #entries = new Map<unknown, Entry>()
   #touched: Entry[] = []
   #batch: readonly Row[] = []
@@ -86,7 +86,7 @@ export class FoldSteps {
     this.#keyColumns = code.keys.map((name) => fields.findIndex((field) => field.name === name) + 2)
     this.#keyOf = keyReader(code, fields, this.#keyColumns)
     this.#writeRow = rowWriter(code)
-    this.#cacheBytesMax = code.merges ? 0 : Math.floor(memoryBytes * CACHE_SHARE)
+    this.#bytesMax = Math.floor(memoryBytes * CACHE_SHARE)
     this.#initText = this.#textOf(this.#freshInit())
   }
 
@@ -158,6 +158,11 @@ export class FoldSteps {
       }
     }
     progress.leave()
+  }
+
+  /** So much is kept that it should be flushed and committed, which lets go of some. */
+  get isFull(): boolean {
+    return this.#bytes > this.#bytesMax
   }
 
   /** The keys on which a function has failed, for their events since the last flush. */
@@ -243,7 +248,7 @@ export class FoldSteps {
     this.#touched = []
     this.#batch = []
     if (this.#code.merges) this.#forgetAll()
-    else if (this.#bytes > this.#cacheBytesMax) this.#evict()
+    else if (this.isFull) this.#evict()
   }
 
   /** What was flushed is not durable: the keys are asked for again. */
@@ -305,7 +310,7 @@ export class FoldSteps {
       positions: new PositionSum(),
     }
     this.#entries.set(id, entry)
-    this.#bytes += ENTRY_BYTES
+    this.#bytes += ENTRY_BYTES + 3 * this.#initText.length
     return entry
   }
 

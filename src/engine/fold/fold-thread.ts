@@ -10,7 +10,7 @@ import { loadLogic, userStack, userText } from '../../define/logic-modules.ts'
 import { runPure } from '../../define/pure-context.ts'
 import { must, unreachable } from '../../std/assert.ts'
 import { phases, progressWriter } from './fold-progress.ts'
-import type { FoldCalls, FoldThreadData, FromFold, ToFold } from './fold-protocol.ts'
+import type { FoldCalls, FoldThreadData, FromFold, Stepped, ToFold } from './fold-protocol.ts'
 import { FoldSteps } from './fold-steps.ts'
 import { guardThread } from './guard.ts'
 
@@ -58,7 +58,7 @@ function call({ method, args }: ToFold): unknown {
       return null
     case 'run':
       fold.run(new Set(args as FoldCalls['run']['args']))
-      return fold.failedKeys()
+      return { failed: fold.failedKeys(), full: fold.isFull } satisfies Stepped
     case 'redo': {
       const { skipped, rows } = args as FoldCalls['redo']['args']
       fold.redo(new Set(skipped), rows)

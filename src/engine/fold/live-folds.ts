@@ -73,7 +73,7 @@ export class LiveFolds {
       try {
         await this.#tell(connection, fold, view.readSet)
         const lookup = (keys: readonly Key[]) => statesOf(connection, stage, view.readSet, keys)
-        await folder.redo(await folder.step(String(rows), lookup))
+        await folder.redo((await folder.step(String(rows), lookup)).failed)
         const count = await folder.flush(file)
         const failures = folder.failures(view.readSet.cut, through)
         return { sql: count === 0 ? '' : partialRowsSql(stage, [file]), failures }

@@ -1,0 +1,90 @@
+/**
+ * Folds in TypeScript in the whole server: what they answer is worked out here from the clicks that were sent, in plain
+ * JavaScript that shares nothing with the engine.
+ */
+
+import assert from 'node:assert/strict'
+import { afterEach, beforeEach, test } from 'node:test'
+import { CLICKS, FoldServer, timeOf } from '../support/fold-server.ts'
+
+const CONFIG = `import { project } from 'refold'
+import { clicks } from './clicks.ts'
+import { sessions } from './sessions.ts'
+export default project({ streams: [clicks], views: [sessions] })
+`
+
+/** Sessions end after 30 s without a click. */
+const SESSIONS = `import { fold } from 'refold'
+import { z } from 'zod'
+import { clicks } from './clicks.ts'
+const GAP_MS = 30_000
+interface State { sessions: number; last: number; pages: string[]; spent: string; big: number | string }
+export const sessions = fold('sessions', {
+  from: clicks,
+  key: 'user',
+  row: z.object({ sessions: z.int(), last: z.iso.datetime(), pages: z.array(z.string()), spent: z.string(), big: z.string() }),
+  init: (): State => ({ sessions: 0, last: 0, pages: [], spent: '', big: 0 }),
+  step(state, event, { commit, index }) {
+    const at = Date.parse(event.at)
+    if (at - state.last > GAP_MS) state.sessions++
+    state.last = at
+    state.pages = [...state.pages, event.page].slice(-3)
+    state.spent = event.amount + '@' + commit + '.' + index
+    state.big = event.big
+    return state
+  },
+  finish: (state) => ({ ...state, last: new Date(state.last).toISOString(), big: String(state.big) }),
+})
+`
+
+let shop: FoldServer
+beforeEach(() => {
+  shop = new FoldServer()
+  shop.write({ 'clicks.ts': CLICKS, 'sessions.ts': SESSIONS, 'refold.config.ts': CONFIG })
+})
+afterEach(() => shop.dispose())
+
+/** By hand, from what was sent. */
+function expected(): unknown[] {
+  const users = new Map<string, { sessions: number; last: number; pages: string[]; spent: string; big: string }>()
+  for (const { user, second, page, amount, cut, index } of shop.sent) {
+    const before = users.get(user)
+    const isNew = before === undefined || second - before.last > 30
+    users.set(user, {
+      sessions: (before?.sessions ?? 0) + (isNew ? 1 : 0),
+      last: second,
+      pages: [...(before?.pages ?? []), page].slice(-3),
+      spent: `${amount}@${cut}.${index}`,
+      big: String(9_007_199_254_740_000n + BigInt(second)),
+    })
+  }
+  return [...users]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([user, row]) => ({ user, ...row, last: timeOf(row.last) }))
+}
+
+function someClicks(count: number, from: number) {
+  return Array.from({ length: count }, (_, at) => {
+    const id = from + at
+    return { user: `u${(id * 7) % 11}`, page: `/p${id % 5}`, second: id * 4 + (id % 3) * 10, amount: `${id % 9}.5` }
+  })
+}
+
+test('a fold answers for its keys at every cut, after a restart and after seals', async () => {
+  await shop.open()
+  let cut = await shop.send(someClicks(20, 0))
+  assert.deepEqual(await shop.rows('sessions', cut), expected())
+  cut = await shop.send(someClicks(37, 20))
+  assert.deepEqual(await shop.rows('sessions', cut), expected())
+  await shop.flush()
+  cut = await shop.send(someClicks(5, 57))
+  assert.deepEqual(await shop.rows('sessions', cut), expected())
+  assert.deepEqual(
+    await shop.rows('sessions', cut, { user: 'u3' }),
+    expected().filter((row) => (row as { user: string }).user === 'u3'),
+  )
+  await shop.close()
+  await shop.open()
+  cut = await shop.send(someClicks(9, 62))
+  assert.deepEqual(await shop.rows('sessions', cut), expected())
+})

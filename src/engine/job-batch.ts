@@ -4,22 +4,21 @@
  * right what was damaged, and must not spread it.
  */
 
-import { logRelation, splitRange } from '../lake/relation.ts'
+import { splitRange } from '../lake/relation.ts'
 import type { LakeFile } from '../lake/types.ts'
 import { RefoldError } from '../model/errors.ts'
-import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
+import { quoteIdentifier, quoteLiteral } from '../model/schema.ts'
 import { BATCH_PART } from '../plan/batch-columns.ts'
-import type { BatchPlan, BatchStream } from '../plan/plan.ts'
-import { plannedStream } from '../plan/planned-stream.ts'
-import { bindReadOnlySql } from '../plan/read-only-sql.ts'
+import type { BatchPlan } from '../plan/plan.ts'
 import { must } from '../std/assert.ts'
 import { sumFile } from '../std/file-sum.ts'
 import { batchSliceQuery } from './batch-layer.ts'
+import { batchQuery } from './batch-sql.ts'
 import { queryRows } from './duckdb.ts'
 import type { Job, JobResult } from './engine.ts'
 import { hotFilesOf } from './hot-files.ts'
 import { soleStage } from './merged-relation.ts'
-import { copyPath, referenceSql } from './reference-files.ts'
+import { copyPath } from './reference-files.ts'
 import type { JobContext } from './run-in-worker.ts'
 import { slicePath } from './slice-path.ts'
 import { copyToParquet } from './staging.ts'
@@ -34,7 +33,7 @@ export async function runBatchJob(job: BatchJob, context: JobContext): Promise<J
   for (const file of batch.files) await checkCopy(job.copies, file)
   const events = files.reduce((sum, file) => sum + file.rows, 0)
   context.report({ done: 0, total: events })
-  const rows = await boundQuery(job, batch, context)
+  const rows = await boundQuery(job, context)
   const path = slicePath(job.stagingDir, job.view, BATCH_PART, job.range)
   const staged = await copyToParquet(context.connection, batchSliceQuery(plan, batch, rows), path)
   await checkKeys(job, batch, context, path)
@@ -68,43 +67,12 @@ async function checkCopy(copies: string, { hash, path }: BatchPlan['files'][numb
   })
 }
 
-async function boundQuery(job: BatchJob, batch: BatchPlan, context: JobContext): Promise<string> {
-  const { hot } = splitRange(job.range, job.sources.lake)
-  const hotFiles = (await hotFilesOf(job.sources.log, hot, context.tempDir)).map(({ path }) => path)
-  const relations = new Map([
-    ...batch.streams.map((one) => [one.bindName, streamSql(job, one, hotFiles)] as const),
-    ...batch.files.map((one) => [one.bindName, referenceSql(one, job.copies)] as const),
-  ])
-  const used = [...relations.keys()].map(
-    (bindName) => ({ kind: 'stream', name: bindName, bindName }) as const,
-  )
-  return bindReadOnlySql({ sql: batch.boundSql, used }, ({ bindName }) =>
-    must(relations.get(bindName), `${bindName} is bound`),
-  )
-}
-
-/** Events that the version leaves out are left out of both layers. */
-function streamSql(
-  job: BatchJob,
-  { stream, fields, system }: BatchStream,
-  hotFiles: readonly string[],
-): string {
-  const running = must(
-    job.streams.find(({ name }) => name === stream),
-    `stream "${stream}" is among the job's`,
-  )
-  const planned: StreamDef = plannedStreamOf(job, running)
-  const own = soleStage(job.view.plan).source.stream === stream
-  const skipped = job.view.skipped.filter(
-    ({ commit }) => own && commit > job.range.from && commit <= job.range.to,
-  )
-  const sources = { lake: job.sources.lake, hotFiles }
-  return logRelation(planned, fields, job.range, sources, { system, skipped })
-}
-
-/** `plannedStream` keeps one stream for each plan; a batch reads several. */
-function plannedStreamOf({ view }: BatchJob, running: StreamDef): StreamDef {
-  return plannedStream({ ...view.plan }, running)
+async function boundQuery(job: BatchJob, context: JobContext): Promise<string> {
+  const { range, sources, streams, copies, view } = job
+  const { hot } = splitRange(range, sources.lake)
+  const hotFiles = (await hotFilesOf(sources.log, hot, context.tempDir)).map(({ path }) => path)
+  const { plan, skipped } = view
+  return batchQuery({ plan, streams, range, lake: sources.lake, hotFiles, copies, skipped })
 }
 
 /** Rows of both layers meet by their key: one that comes twice has no partner of its own. */

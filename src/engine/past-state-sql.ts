@@ -10,6 +10,7 @@ import type { LateRule, WatermarkSql } from '../lake/late-rule.ts'
 import { logRelation, positionNames } from '../lake/relation.ts'
 import type { CommitRange } from '../model/cut.ts'
 import { quoteIdentifier, quoteLiteral, type StreamDef } from '../model/schema.ts'
+import { combinedQuery } from '../plan/merge-rules.ts'
 import type { StagePlan } from '../plan/plan.ts'
 import {
   emptyPartQuery,
@@ -31,21 +32,30 @@ export interface StateSources {
   readonly hotFiles: readonly string[]
   /** Of the hot commits, for states that ask which events are late. */
   readonly watermark: WatermarkSql
+  /** SELECT of the partial rows of (border, cut], where functions in TypeScript made them. */
+  readonly folded?: string
+  /** SELECT of the batch layer's rows, of a view with two definitions that has some. */
+  readonly batchRows?: string
 }
 
 export function stateQuery(state: PastState, stream: StreamDef, sources: StateSources): string {
   const stage = soleStage(state.plan)
-  const events = state.border < state.cut ? eventsOf(state, stage, stream, sources) : undefined
+  const events =
+    state.border < state.cut ? (sources.folded ?? stateEvents(state, stage, stream, sources)) : undefined
   const parts: Record<string, string> = {}
   for (const part of partNames(stage)) {
-    const sources = [
+    const partials = [
       ...sliceRows(state, stage, part),
       ...(events === undefined ? [] : [`SELECT * FROM (${foldQuery(stage, part, events)})`]),
     ]
-    const rows = sources.length === 0 ? emptyPartQuery(stage, part) : sources.join(' UNION ALL ')
+    const rows = partials.length === 0 ? emptyPartQuery(stage, part) : partials.join(' UNION ALL ')
     parts[part] = mergeQuery(stage, part, rows)
   }
-  return finishQuery(state.plan, mergedQuery(stage, parts))
+  const { plan } = state
+  const rows = finishQuery(plan, mergedQuery(stage, parts))
+  const { batchRows } = sources
+  if (plan.batch === undefined || batchRows === undefined) return rows
+  return combinedQuery(plan, plan.batch, batchRows, rows)
 }
 
 /** What a state takes of late events; undefined: they are as any others. */
@@ -66,7 +76,8 @@ function sliceRows(state: PastState, stage: StagePlan, part: string): string[] {
   return [`SELECT ${columns.join(', ')} FROM read_parquet([${paths}])`]
 }
 
-function eventsOf(
+/** SELECT of the events that are folded after the border. */
+export function stateEvents(
   state: PastState,
   stage: StagePlan,
   stream: StreamDef,

@@ -13,12 +13,15 @@ import type { DuckDBConnection } from '@duckdb/node-api'
 import { splitRange } from '../lake/relation.ts'
 import { RefoldError } from '../model/errors.ts'
 import { quoteIdentifier } from '../model/schema.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import { plannedStream } from '../plan/planned-stream.ts'
 import { must } from '../std/assert.ts'
 import { systemClock } from '../std/clock.ts'
 import { sumFile } from '../std/file-sum.ts'
 import { realFiles } from '../std/files.ts'
 import { Semaphore } from '../std/semaphore.ts'
+import { batchSliceRows } from './batch-layer.ts'
+import { batchQuery } from './batch-sql.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { queryRows, run, runCancellable } from './duckdb.ts'
 import type { SliceInfo } from './engine.ts'
@@ -134,7 +137,9 @@ export class PastTables {
       const hotFiles = (await hotFilesOf(log, hot, copies)).map(({ path }) => path)
       const asked = lateTaken(state) === undefined ? [] : [name]
       const marks = await hotWatermarks(log, hot, asked, () => join(copies, 'watermarks.csv'))
-      const sql = stateQuery(state, stream, { lake, hotFiles, watermark: marks.sql(name) })
+      const batchRows = await batchRowsOf(state, request, copies)
+      const layer = batchRows === undefined ? {} : { batchRows }
+      const sql = stateQuery(state, stream, { lake, hotFiles, watermark: marks.sql(name), ...layer })
       await this.#connections.use((connection) =>
         runCancellable(connection, `CREATE TABLE ${table} AS ${sql}`, { signal }),
       )
@@ -176,6 +181,23 @@ export class PastTables {
   }
 }
 
+/** SELECT of the batch layer's rows: from its slice, else by its SQL once more. */
+async function batchRowsOf(
+  { plan, slices, definition, skipped }: PastState,
+  { streams, sources }: PastRequest,
+  copyDir: string,
+): Promise<string | undefined> {
+  if (plan.batch === undefined || definition === undefined || definition.to <= definition.from)
+    return undefined
+  const slice = slices.find(({ part }) => part === BATCH_PART)
+  if (slice !== undefined) return batchSliceRows(plan, slice)
+  const { copies, from, to } = definition
+  const { lake, log } = sources
+  const { hot } = splitRange({ from, to }, lake)
+  const hotFiles = (await hotFilesOf(log, hot, copyDir)).map(({ path }) => path)
+  return batchQuery({ plan, streams, range: { from, to }, lake, hotFiles, copies, skipped })
+}
+
 function corrupt(path: string): RefoldError {
   return new RefoldError('SLICE_CORRUPT', `slice "${path}" does not match its checksum`, {
     details: { path },
@@ -191,7 +213,7 @@ function rowsOf(held: Held): string {
 function keyOf(state: PastState): string {
   const { view, version, cut, border, lateOnly, batch, onlyLate = false, skipped, slices, stream } = state
   const paths = slices.map(({ path }) => path).sort()
-  const late = [lateOnly ?? null, batch ?? null, onlyLate]
+  const late = [lateOnly ?? null, batch ?? null, onlyLate, state.definition ?? null]
   return JSON.stringify([view, version, cut, border, late, skipped, paths, stream ?? null])
 }
 

@@ -7,7 +7,8 @@
  * live engine gets, because the same plan makes it. The engine keeps the states it was last asked for.
  */
 
-import type { CommitSeq, VersionId } from '../model/cut.ts'
+import type { PlannedFunction } from '../define/function-def.ts'
+import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
 import type { ErrorBody } from '../model/errors.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { ViewPlan } from '../plan/plan.ts'
@@ -27,6 +28,13 @@ export interface PastState {
   readonly skipped: readonly EventPosition[]
   /** The batch whose cut the version stood on; left out: none. A plan that holds late events back leaves those out after it. */
   readonly batch?: { readonly cut: CommitSeq }
+  /**
+   * Of a view with two definitions: the range of its batch layer, whose rows are those of the slice of its part or, where
+   * that is not there, of the batch SQL over it. All else is the speed layer, which begins where it ends.
+   */
+  readonly definition?: CommitRange & {
+    /** Folder with the copies of reference files. */ readonly copies: string
+  }
   /** After the border, take late events alone; each has its commit's watermark as `$watermark`. */
   readonly onlyLate?: true
   /** The stream as the version reads it; left out, the request's. */
@@ -44,6 +52,8 @@ export interface PastRequest {
   readonly streams: readonly StreamDef[]
   readonly sources: LogSources
   readonly timeoutMs: number
+  /** Functions in TypeScript that statements call, beside those of the states' plans. */
+  readonly functions?: readonly PlannedFunction[]
 }
 
 /**

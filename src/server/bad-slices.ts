@@ -11,10 +11,12 @@ import { readVersion, tickingStates } from '../catalog/versions.ts'
 import type { SliceInfo } from '../engine/engine.ts'
 import type { CommitRange } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
+import { BATCH_PART } from '../plan/batch-columns.ts'
 import type { ServerContext } from './context.ts'
 import { setAside } from './data-folder.ts'
 import { engineViewOf } from './engine-spec.ts'
 import { healTrimmed } from './lake/heal-trimmed.ts'
+import { referenceCopies } from './plan-batch-layer.ts'
 import { publishStagedSlices } from './publish-slices.ts'
 import { slicesByRange } from './slices-by-range.ts'
 
@@ -112,15 +114,12 @@ async function heal(
     if (row === undefined) return
     const engineView = engineViewOf(catalog, row)
     await pins.with(async (sources) => {
-      const job = {
-        kind: 'fold',
-        view: engineView,
-        streams: streams(),
-        sources,
-        range,
-        stagingDir: folder.staging,
-      } as const
-      const { slices } = await runJob(job)
+      const job = { view: engineView, streams: streams(), sources, range, stagingDir: folder.staging }
+      // The rows of a batch definition are made by it alone; it is the only part over its range.
+      const isBatch = replaced.some(({ part }) => part === BATCH_PART)
+      const { slices } = isBatch
+        ? await runJob({ kind: 'batch', ...job, copies: referenceCopies(folder.root) })
+        : await runJob({ kind: 'fold', ...job })
       await publishStagedSlices(context, { view, version, what: 'refold', staged: slices, replaced })
     })
   }

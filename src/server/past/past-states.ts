@@ -10,19 +10,23 @@
 import { fitsLateCut, holdsLate, lateCutAt } from '../../catalog/late-cuts.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { skippedOf } from '../../catalog/skipped.ts'
-import { pastSlicesOf } from '../../catalog/slices.ts'
+import { type PastSliceRow, pastSlicesOf } from '../../catalog/slices.ts'
 import { latestStreams } from '../../catalog/streams.ts'
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
-import { readVersion } from '../../catalog/versions.ts'
+import { readVersion, type VersionRow } from '../../catalog/versions.ts'
+import type { PlannedFunction } from '../../define/function-def.ts'
 import type { Rows } from '../../engine/engine.ts'
 import type { PastEngine, PastRequest, PastSqlRead, PastState, PastViewRead } from '../../engine/past.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { StreamDef } from '../../model/schema.ts'
+import { BATCH_PART } from '../../plan/batch-columns.ts'
 import { partNames } from '../../plan/queries.ts'
 import { sliceChain } from '../../run/slice-chain.ts'
 import type { Logger } from '../../std/logger.ts'
+import { referenceCopies } from '../plan-batch-layer.ts'
 import type { SourcePins } from '../source-pins.ts'
+import { definitionCutAt } from './definition-cut.ts'
 import type { AskOptions, Past, PastQuestion, StateOptions } from './past.ts'
 
 export interface PastParts {
@@ -31,9 +35,16 @@ export interface PastParts {
   readonly pins: SourcePins
   readonly engine: PastEngine
   readonly streams: () => readonly StreamDef[]
+  /** Those of the project that is served. */
+  readonly functions?: () => readonly PlannedFunction[]
   /** Makes durable what the engine reported as skipped. */
   readonly writeSkips: () => void
   readonly timeoutMs: () => number
+}
+
+interface PastLayer {
+  readonly definition: NonNullable<PastState['definition']>
+  readonly slice: PastSliceRow | undefined
 }
 
 /** How often a question is asked again because another of its slices was damaged. */
@@ -72,11 +83,11 @@ export class PastStates implements Past {
     )
     const parts = stage === undefined ? [] : partNames(stage)
     const start = Math.min(row.start, cut)
-    const { slices, border } = sliceChain(usable, parts, start, cut)
-    const trim = trimmedBeyond(catalog, row.plan.streams, border)
-    if (trim !== undefined && border < cut) {
-      throw historyTrimmed(`version "${version.slice(0, 12)}" of view "${view}" at cut ${cut}`, trim)
-    }
+    const layer = row.plan.batch && this.#layer(row, cut, options)
+    const own = layer?.slice === undefined ? [] : [layer.slice]
+    const { slices: chain, border } = sliceChain(usable, parts, layer?.definition.to ?? start, cut)
+    const slices = [...own, ...chain]
+    this.#refuseTrimmed(row, cut, border, layer)
     this.#parts.writeSkips()
     return {
       view,
@@ -88,16 +99,46 @@ export class PastStates implements Past {
       border,
       cut,
       ...(late === undefined ? {} : { batch: { cut: late } }),
+      ...(layer && { definition: layer.definition }),
       skipped: skippedOf(catalog, view, version)
         .filter(({ commit }) => commit <= cut)
         .map(({ commit, index }) => ({ commit, index })),
     }
   }
 
+  /** The batch layer of a version with two definitions: the rows that it had, or would have, at its last batch. */
+  #layer(row: VersionRow, cut: CommitSeq, options: StateOptions): PastLayer {
+    const { catalog } = this.#parts
+    const { view, version, start } = row
+    const to = Math.max(start, Math.min(cut, options.lateCut ?? definitionCutAt(catalog, row, cut)))
+    const copies = referenceCopies(catalog.folder)
+    const slice = pastSlicesOf(catalog, view, version).findLast(
+      (one) =>
+        one.part === BATCH_PART &&
+        one.to === to &&
+        one.from === start &&
+        options.fromLog !== true &&
+        !this.#damaged.has(one.path),
+    )
+    return { definition: { from: Math.min(start, to), to, copies }, slice }
+  }
+
+  #refuseTrimmed(row: VersionRow, cut: CommitSeq, border: CommitSeq, layer: PastLayer | undefined): void {
+    const { catalog } = this.#parts
+    const { view, version, plan } = row
+    const isRun =
+      layer !== undefined && layer.slice === undefined && layer.definition.to > layer.definition.from
+    const from = isRun ? layer.definition.from : border
+    const trim = trimmedBeyond(catalog, plan.streams, from)
+    if (trim === undefined || from >= cut) return
+    throw historyTrimmed(`version "${version.slice(0, 12)}" of view "${view}" at cut ${cut}`, trim)
+  }
+
   query(question: PastQuestion): Promise<readonly Rows[]> {
     const { states, statements, timeoutMs, signal } = question
+    const functions = [...(this.#parts.functions?.() ?? []), ...(question.functions ?? [])]
     return this.#ask(states, timeoutMs, (request, current) =>
-      this.#parts.engine.query({ ...request, states: current, statements }, signal),
+      this.#parts.engine.query({ ...request, states: current, statements, functions }, signal),
     )
   }
 
@@ -166,7 +207,8 @@ export class PastStates implements Past {
     if (!state.slices.some(({ path }) => path === damaged)) return state
     const { view, version, cut, lateOnly, batch } = state
     const upTo = lateOnly === undefined ? cut : Math.min(cut, lateOnly.after)
-    const options = batch === undefined ? {} : { lateCut: batch.cut }
+    const at = state.definition?.to ?? batch?.cut
+    const options = at === undefined ? {} : { lateCut: at }
     const { slices, border } = this.stateAt(view, version, upTo, options)
     return { ...state, slices, border }
   }

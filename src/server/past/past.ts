@@ -3,6 +3,7 @@
  * beside this file; deploys, compares, checks, `why` and reads of the past ask it. Pure types.
  */
 
+import type { PlannedFunction } from '../../define/function-def.ts'
 import type { Rows } from '../../engine/engine.ts'
 import type { PastSqlRead, PastState, PastViewRead } from '../../engine/past.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
@@ -11,8 +12,8 @@ export interface StateOptions {
   /** Fold everything again from the log, whatever slices say. */
   readonly fromLog?: boolean
   /**
-   * Of a version that holds late events back: the cut up to which they are a part of it. Left out: that of its last
-   * batch up to the cut.
+   * Of a version that holds late events back: the cut up to which they are a part of it; of one with two definitions:
+   * the cut of its batch layer. Left out: that of its last batch up to the cut.
    */
   readonly lateCut?: CommitSeq
 }
@@ -20,6 +21,8 @@ export interface StateOptions {
 export interface PastQuestion {
   readonly states: Readonly<Record<string, PastState>>
   readonly statements: readonly { readonly sql: string; readonly limit: number }[]
+  /** Functions in TypeScript that statements call, beside those of the states' plans and of the served project. */
+  readonly functions?: readonly PlannedFunction[]
   readonly timeoutMs?: number
   readonly signal?: AbortSignal
 }

@@ -8,7 +8,7 @@ import { quoteIdentifier } from '../model/schema.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import { type DuckDB, openDuckDB, run, runCancellable } from './duckdb.ts'
 import type { Rows } from './engine.ts'
-import type { PastQuery, PastSqlRead, PastViewRead } from './past.ts'
+import type { PastQuery, PastRequest, PastSqlRead, PastState, PastViewRead } from './past.ts'
 import type { PastCalls, PastSettings } from './past-protocol.ts'
 import { type Deadline, deadlineOf, leftMs, PastTables } from './past-tables.ts'
 import { readSql, type SqlContext } from './read-sql.ts'
@@ -28,19 +28,21 @@ export class PastCore {
     this.#db = db
     this.#scratchDir = settings.scratchDir
     this.#connections = new ConnectionPool(() => db.connect())
-    this.#tables = new PastTables(this.#connections, settings.scratchDir, settings.memoryBytes * TABLES_SHARE)
+    this.#tables = new PastTables(this.#connections, settings, settings.memoryBytes * TABLES_SHARE)
   }
 
   static async open(settings: PastSettings): Promise<PastCore> {
-    const { memoryBytes, threads, scratchDir } = settings
+    const { memoryBytes, threads, scratchDir, code } = settings
     rmSync(scratchDir, { recursive: true, force: true })
     mkdirSync(scratchDir, { recursive: true })
-    return new PastCore(await openDuckDB({ memoryBytes, threads, tempDir: scratchDir }), settings)
+    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir, ...(code && { code }) })
+    return new PastCore(db, settings)
   }
 
   /** On a connection of its own, so that its temporary views and tables meet nobody else's. */
   async query(request: PastQuery, signal: AbortSignal): Promise<PastCalls['query']['result']> {
     const deadline = deadlineOf(request.timeoutMs, signal)
+    await this.#useFunctions(request, Object.values(request.states))
     return await this.#tables.holding(request, deadline, async (rowsOf) => {
       const states = Object.entries(request.states)
       const views = await Promise.all(
@@ -64,9 +66,15 @@ export class PastCore {
     })
   }
 
+  async #useFunctions(request: PastRequest, states: readonly PastState[]): Promise<void> {
+    for (const { plan } of states) await this.#db.useFunctions(plan.functions)
+    await this.#db.useFunctions(request.functions)
+  }
+
   async read(request: PastViewRead, signal: AbortSignal): Promise<PastCalls['read']['result']> {
     const { state, read } = request
     const deadline = deadlineOf(request.timeoutMs, signal)
+    await this.#useFunctions(request, [state])
     return await this.#tables.holding(request, deadline, async (rowsOf) => {
       const sql = filteredRows(state.plan, await rowsOf(state), read)
       return await this.#connections.use(async (connection) => {
@@ -78,6 +86,7 @@ export class PastCore {
 
   async sql(request: PastSqlRead, signal: AbortSignal): Promise<PastCalls['sql']['result']> {
     const deadline = deadlineOf(request.timeoutMs, signal)
+    await this.#useFunctions(request, Object.values(request.states))
     return await this.#tables.holding(request, deadline, (rowsOf) =>
       this.#connections.use(async (connection) => {
         const context: SqlContext = {
@@ -90,6 +99,7 @@ export class PastCore {
           })),
           cut: request.cut,
           scratchDir: this.#scratchDir,
+          useFunctions: (functions) => this.#db.useFunctions(functions),
           refused: request.refused ?? {},
         }
         const read = { ...request.sql, timeoutMs: leftMs(deadline) }

@@ -25,10 +25,12 @@ import { batchQuery } from './batch-sql.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { queryRows, run, runCancellable } from './duckdb.ts'
 import type { SliceInfo } from './engine.ts'
+import { foldPastState } from './fold/past-fold.ts'
 import { hotFilesOf } from './hot-files.ts'
 import { hotWatermarks } from './hot-watermarks.ts'
 import { soleStage } from './merged-relation.ts'
 import type { PastRequest, PastState } from './past.ts'
+import type { PastSettings } from './past-protocol.ts'
 import { lateTaken, stateQuery } from './past-state-sql.ts'
 
 /** Builds at a time: each may use all threads and much of the memory. */
@@ -56,15 +58,17 @@ export class PastTables {
   readonly #connections: ConnectionPool
   readonly #scratchDir: string
   readonly #bytesMax: number
+  readonly #logic: Pick<PastSettings, 'threads' | 'code'>
   readonly #builds = new Semaphore(BUILDS)
   /** In the order of last use, the longest unused first. */
   readonly #held = new Map<string, Held>()
   readonly #checked = new Set<string>()
   #next = 1
 
-  constructor(connections: ConnectionPool, scratchDir: string, bytesMax: number) {
+  constructor(connections: ConnectionPool, { scratchDir, threads, code }: PastSettings, bytesMax: number) {
     this.#connections = connections
     this.#scratchDir = scratchDir
+    this.#logic = { threads, ...(code === undefined ? {} : { code }) }
     this.#bytesMax = bytesMax
   }
 
@@ -134,15 +138,24 @@ export class PastTables {
     const copies = await mkdtemp(join(this.#scratchDir, 'state-'))
     try {
       const { hot } = splitRange({ from: state.border, to: state.cut }, lake)
-      const hotFiles = (await hotFilesOf(log, hot, copies)).map(({ path }) => path)
+      const files = await hotFilesOf(log, hot, copies)
+      const hotFiles = files.map(({ path }) => path)
       const asked = lateTaken(state) === undefined ? [] : [name]
       const marks = await hotWatermarks(log, hot, asked, () => join(copies, 'watermarks.csv'))
       const batchRows = await batchRowsOf(state, request, copies)
       const layer = batchRows === undefined ? {} : { batchRows }
-      const sql = stateQuery(state, stream, { lake, hotFiles, watermark: marks.sql(name), ...layer })
-      await this.#connections.use((connection) =>
-        runCancellable(connection, `CREATE TABLE ${table} AS ${sql}`, { signal }),
-      )
+      const from = { lake, hotFiles, watermark: marks.sql(name), ...layer }
+      await this.#connections.use(async (connection) => {
+        const place = { connection, tempDir: copies, signal, ...this.#logic }
+        const folded = await foldPastState(
+          state,
+          stream,
+          { ...from, log: request.sources, hot: files },
+          place,
+        )
+        const sql = stateQuery(state, stream, folded === undefined ? from : { ...from, folded })
+        await runCancellable(connection, `CREATE TABLE ${table} AS ${sql}`, { signal })
+      })
     } catch (error) {
       // A slice that was deleted on the way is as one that is damaged: the state is made without it.
       for (const { path } of state.slices) {

@@ -11,6 +11,7 @@ import { RefoldError } from '../model/errors.ts'
 import { checkExpressions } from '../plan/check-expressions.ts'
 import { FunctionRules } from '../plan/function-rules.ts'
 import { Mistakes } from '../plan/mistakes.ts'
+import { bindFunctions } from '../plan/own-functions.ts'
 import type { Column } from '../plan/plan.ts'
 import { firstSentence, printExpressions } from '../plan/planned-link.ts'
 import { freeColumns } from '../plan/resolve-names.ts'
@@ -228,6 +229,7 @@ async function bound(
     missing.add(`${side}.${column}`)
     return { ...NULL_VALUE, alias: node.alias ?? '' }
   }
-  const [sql] = await printExpressions([bind(condition) as SqlNode], syntax)
+  const own = bindFunctions(bind(condition) as SqlNode, syntax.own)
+  const [sql] = await printExpressions([own], syntax)
   return { name, sql: `(${sql})`, missing: [...missing] }
 }

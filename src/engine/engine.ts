@@ -7,6 +7,7 @@
  * that no longer names it (slices: until `published` has resolved).
  */
 
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { CodePlace } from '../define/logic-modules.ts'
 import type { LakeFile, LakeManifest } from '../lake/types.ts'
 import type { LogManifest } from '../log/types.ts'
@@ -181,6 +182,8 @@ export interface SqlRead {
   readonly system: Readonly<
     Record<string, { readonly columns: readonly Column[]; readonly rows: readonly JsonValue[] }>
   >
+  /** Functions in TypeScript that the SQL may call by their plain names. */
+  readonly functions?: readonly PlannedFunction[]
   /** Views that exist and do not answer: told why when the SQL names one. A layer is named `batch.VIEW`. */
   readonly refused?: Readonly<Record<string, RefusedView>>
 }

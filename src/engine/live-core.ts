@@ -81,7 +81,9 @@ export class LiveCore {
     this.#images = images
     this.#onProgress = onProgress
     this.#tickSources = new TickSources(state.settings.scratchDir)
-    this.reads = new LiveReads(state, new ConnectionPool(() => db.connect()))
+    this.reads = new LiveReads(state, new ConnectionPool(() => db.connect()), (functions) =>
+      db.useFunctions(functions),
+    )
   }
 
   /** Opens DuckDB and loads the views' slices; those with a slice that does not check are left out and named. */
@@ -93,7 +95,8 @@ export class LiveCore {
     const { memoryBytes, threads, scratchDir } = spec.settings
     rmSync(scratchDir, { recursive: true, force: true })
     mkdirSync(scratchDir, { recursive: true })
-    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir })
+    const { code } = spec.settings
+    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir, ...(code && { code }) })
     const tables = await db.connect()
     const state = new LiveState(spec, new TableStore((sql) => run(tables, sql)))
     const images = new LiveImages(state, await db.connect(), policy)
@@ -102,6 +105,7 @@ export class LiveCore {
     for (const view of spec.views) {
       const bad = await slicesThatDoNotCheck(view.slices)
       badSlices.push(...bad)
+      await db.useFunctions(view.plan.functions)
       if (bad.length === 0) await images.load(view)
     }
     images.allLoaded()
@@ -168,6 +172,7 @@ export class LiveCore {
         { details: { paths: bad.map(({ path }) => path) } },
       )
     }
+    await this.#db.useFunctions(spec.plan.functions)
     await this.#images.load(spec)
     const view = this.#state.live(spec.view, spec.version)
     this.#pump()

@@ -11,6 +11,7 @@ import { Semaphore } from '../std/semaphore.ts'
 import { captureView } from './capture.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
+import type { DuckDB } from './duckdb.ts'
 import type { LayerName, LogSources, SqlRead } from './engine.ts'
 import { type Layers, layerQuery, layersOf, layerTables } from './layers.ts'
 import type { LiveCalls } from './live-protocol.ts'
@@ -27,12 +28,14 @@ const VIEW_READS = 4
 export class LiveReads {
   readonly #state: LiveState
   readonly #connections: ConnectionPool
+  readonly #useFunctions: DuckDB['useFunctions']
   readonly #gather = new LookupGather()
   readonly #viewReads = new Semaphore(VIEW_READS)
   readonly #heavyReads: Semaphore
 
-  constructor(state: LiveState, connections: ConnectionPool) {
+  constructor(state: LiveState, connections: ConnectionPool, useFunctions: DuckDB['useFunctions']) {
     this.#state = state
+    this.#useFunctions = useFunctions
     this.#connections = connections
     this.#heavyReads = new Semaphore(state.settings.heavyStatements)
   }
@@ -137,7 +140,9 @@ export class LiveReads {
     const held = [...whole, ...layers.flatMap(layerViews)]
     const { views: others, errors: refused } = refusedViews(request.refused, held)
     const views = [...held, ...others]
-    const context = { streams, sources, views, cut, scratchDir: settings.scratchDir, refused }
+    const { scratchDir } = settings
+    const useFunctions = this.#useFunctions
+    const context = { streams, sources, views, cut, scratchDir, refused, useFunctions }
     const { rows, views: named } = await tables.pinned(layers.map(layerTables), () =>
       readSql(connection, context, request, signal),
     )

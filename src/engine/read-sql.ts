@@ -6,6 +6,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { PlannedFunction } from '../define/function-def.ts'
 import { hotRelation, lakeRelation, systemColumns } from '../lake/relation.ts'
 import type { CommitSeq } from '../model/cut.ts'
 import { type ErrorBody, fromErrorBody, RefoldError } from '../model/errors.ts'
@@ -32,6 +33,8 @@ export interface SqlContext {
   /** Cut of the answer: the views' common cut, at which streams end too. */
   readonly cut: CommitSeq
   readonly scratchDir: string
+  /** Makes functions in TypeScript known to the connection's DuckDB. */
+  readonly useFunctions?: (functions: readonly PlannedFunction[]) => Promise<void>
   /** Names that exist but cannot be read, each with why; told when the SQL names one. System tables are refold.NAME. */
   readonly refused?: Readonly<Record<string, ErrorBody>>
 }
@@ -54,9 +57,10 @@ export async function readSql(
   signal: AbortSignal,
 ): Promise<{ rows: Rows; views: ReadonlySet<string> }> {
   syntax ??= openSqlSyntax()
+  const opened = await syntax
   const checked = await checkReadOnlySql({
     sql: request.sql,
-    syntax: await syntax,
+    syntax: request.functions === undefined ? opened : opened.withFunctions(request.functions),
     relations: exposedRelations(context, request),
   })
   if (!checked.ok) throw mistakesError(checked.mistakes)
@@ -64,6 +68,7 @@ export async function readSql(
     const refused = context.refused?.[kind === 'system' ? `refold.${name}` : name]
     if (refused !== undefined) throw fromErrorBody(refused)
   }
+  await context.useFunctions?.(checked.functions)
   const copies = await mkdtemp(join(context.scratchDir, 'sql-'))
   try {
     const system = namesSystemColumns(checked.sql)

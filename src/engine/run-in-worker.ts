@@ -5,6 +5,7 @@
 
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { CodePlace } from '../define/logic-modules.ts'
 import { unreachable } from '../std/assert.ts'
 import { realFiles } from '../std/files.ts'
@@ -35,18 +36,22 @@ export interface JobContext {
 
 /** DuckDB, open, and a folder for one job. */
 export interface Workplace extends Omit<JobContext, 'report'> {
+  /** Makes functions in TypeScript known to DuckDB. */
+  useFunctions(functions: readonly PlannedFunction[] | undefined): Promise<void>
   close(): void
 }
 
 export async function openWorkplace(settings: WorkerSettings): Promise<Workplace> {
   const { memoryBytes, threads, tempDir, code } = settings
   await realFiles.mkdir(tempDir)
-  const database = await openDuckDB({ memoryBytes, threads, tempDir: join(tempDir, 'spill') })
+  const spill = join(tempDir, 'spill')
+  const database = await openDuckDB({ memoryBytes, threads, tempDir: spill, ...(code && { code }) })
   const connection = await database.connect()
   return {
     connection,
     tempDir,
     threads,
+    useFunctions: (functions) => database.useFunctions(functions),
     ...(code === undefined ? {} : { code }),
     close() {
       connection.closeSync()
@@ -57,12 +62,13 @@ export async function openWorkplace(settings: WorkerSettings): Promise<Workplace
 
 /** Runs the one job that a workplace is for, and closes it. */
 export async function runJobIn(
-  { close, ...workplace }: Workplace,
+  { close, useFunctions, ...workplace }: Workplace,
   job: Job,
   report: (progress: JobProgress) => void,
 ): Promise<JobResult> {
   try {
     await realFiles.mkdir(job.stagingDir)
+    if ('view' in job && typeof job.view === 'object') await useFunctions(job.view.plan.functions)
     return await runKind(job, { ...workplace, report })
   } finally {
     close()

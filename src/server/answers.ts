@@ -109,7 +109,17 @@ export class Answers {
       (cut, deadline) => this.#reachAll(cut, deadline, signal),
       (deadline) =>
         this.#context.supervisor.use(
-          (engine) => engine.sql({ ...request, system, refused, timeoutMs: this.#left(deadline) }, signal),
+          (engine) =>
+            engine.sql(
+              {
+                ...request,
+                system,
+                refused,
+                functions: this.#context.functions(),
+                timeoutMs: this.#left(deadline),
+              },
+              signal,
+            ),
           deadline,
           signal,
         ),

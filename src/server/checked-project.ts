@@ -9,6 +9,7 @@ import type { ProjectDef } from '../define/types.ts'
 import type { RefoldError } from '../model/errors.ts'
 import { checkMistakes } from './checks/check-mistakes.ts'
 import { keepFolds } from './code/keep-folds.ts'
+import { keepFunctions } from './code/keep-functions.ts'
 import { planViews } from './plan-views.ts'
 import { streamMistakes } from './stream-changes.ts'
 
@@ -32,5 +33,7 @@ export async function checkedViews(project: ProjectDef, catalog: Catalog): Promi
   ]
   if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
   await keepFolds(project)
+  const faults = await keepFunctions(project)
+  if (faults.length > 0) throw new ProjectMistakes(faults)
   return planned.views
 }

@@ -5,6 +5,7 @@
 
 import type { Catalog } from '../catalog/open-catalog.ts'
 import type { Serving } from '../catalog/versions.ts'
+import type { PlannedFunction } from '../define/function-def.ts'
 import type { Job, JobResult } from '../engine/engine.ts'
 import type { JobOptions } from '../engine/run-job.ts'
 import type { StartedWorker } from '../engine/started-worker.ts'
@@ -68,6 +69,8 @@ export interface ServerContext {
   /** Called at every crash point; in production it does nothing. */
   crash(point: ServerCrashPoint): void
   streams(): readonly StreamDef[]
+  /** Functions in TypeScript of the project that is served, for SQL that calls them by name. */
+  functions(): readonly PlannedFunction[]
   /** Which versions answer, as the catalog has it; the same object while nothing is published. */
   serving(): Serving
   /** True from the beginning of the server's end: background work stops at its next step. */

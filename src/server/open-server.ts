@@ -10,6 +10,7 @@ import { recordAudit } from '../catalog/journal.ts'
 import { lakeManifest } from '../catalog/lake.ts'
 import { recordStreams } from '../catalog/streams.ts'
 import type { NewVersion } from '../catalog/versions.ts'
+import { plannedFunction } from '../define/function-def.ts'
 import type { ProjectDef } from '../define/types.ts'
 import type { Job, JobResult, LiveEngine } from '../engine/engine.ts'
 import { startLiveEngine } from '../engine/live-engine.ts'
@@ -221,6 +222,7 @@ class Server implements RunningServer {
       segmentPolicy: { ...segmentPolicy, ...options.segments },
       crash: options.crash ?? (() => {}),
       streams: () => this.#project.streams,
+      functions: () => (this.#project.functions ?? []).map(plannedFunction),
       serving: pointers,
       closing: () => this.#stopWork.signal.aborted,
     }
@@ -299,6 +301,7 @@ class Server implements RunningServer {
       pins,
       engine: createPastEngine({ ...pastSettings(this.#project, folder), clock }),
       streams: () => this.#project.streams,
+      functions: () => (this.#project.functions ?? []).map(plannedFunction),
       writeSkips: () => skips.write(),
       timeoutMs: () => this.#project.engine.statementTimeoutMs,
     })

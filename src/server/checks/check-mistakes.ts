@@ -4,6 +4,7 @@
  */
 
 import type { NewVersion } from '../../catalog/versions.ts'
+import { plannedFunction } from '../../define/function-def.ts'
 import type { CheckDef, ProjectDef } from '../../define/types.ts'
 import { isNumeric } from '../../deploy/check-totals.ts'
 import { isNested, type RuleOf } from '../../deploy/check-verdict.ts'
@@ -18,7 +19,7 @@ import type { SqlSyntax } from '../../plan/sql-syntax.ts'
 import { nearestName } from '../../std/nearest-name.ts'
 
 export async function checkMistakes(
-  project: Pick<ProjectDef, 'checks' | 'streams'>,
+  project: Pick<ProjectDef, 'checks' | 'streams' | 'functions'>,
   views: readonly Pick<NewVersion, 'view' | 'plan'>[],
 ): Promise<readonly RefoldError[]> {
   if (project.checks.length === 0) return []
@@ -32,13 +33,14 @@ export async function checkMistakes(
     ),
     system: {},
   }
-  const syntax = await openSqlSyntax()
+  const opened = await openSqlSyntax()
+  const syntax = opened.withFunctions((project.functions ?? []).map(plannedFunction))
   try {
     const mistakes: RefoldError[] = []
     for (const check of project.checks) mistakes.push(...(await mistakesOf(check, relations, syntax)))
     return mistakes
   } finally {
-    syntax.close()
+    opened.close()
   }
 }
 

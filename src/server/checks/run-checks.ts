@@ -6,6 +6,7 @@
 
 import { recordChecks, type StoredCheck } from '../../catalog/checks.ts'
 import { serving } from '../../catalog/versions.ts'
+import type { PlannedFunction } from '../../define/function-def.ts'
 import type { CheckDef } from '../../define/types.ts'
 import { parseTotals } from '../../deploy/check-rows.ts'
 import { compareTotals } from '../../deploy/check-totals.ts'
@@ -33,6 +34,8 @@ import { readTruth, TOTALS_ROWS_MAX } from './read-truth.ts'
 export interface CheckRun {
   /** Those of the project that is to be served; `checksFor` says which of them a phase runs. */
   readonly checks: readonly CheckDef[]
+  /** Functions that their SQL calls, where they are not those of the project that is served. */
+  readonly functions?: readonly PlannedFunction[]
   /** Folder of the project. */
   readonly root: string
   readonly cut: CommitSeq
@@ -230,7 +233,7 @@ function missing(view: string, why: ErrorBody | undefined): RefoldError {
 
 /** System tables are left out: they tell of now, not of the cut. */
 async function askSql(
-  { past }: ServerContext,
+  { past, functions }: ServerContext,
   run: CheckRun,
   check: CheckDef,
   sql: string,
@@ -238,7 +241,12 @@ async function askSql(
   limit: number,
 ): Promise<Rows & { readonly views: readonly string[] }> {
   return await past.sql(
-    { cut: run.cut, states, refused, sql: { sql, limit, system: {} } },
+    {
+      cut: run.cut,
+      states,
+      refused,
+      sql: { sql, limit, system: {}, functions: run.functions ?? functions() },
+    },
     { timeoutMs: check.timeoutMs, ...signalOf(run) },
   )
 }

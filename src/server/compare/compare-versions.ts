@@ -8,6 +8,7 @@
 
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
 import { readVersion } from '../../catalog/versions.ts'
+import type { PlannedFunction } from '../../define/function-def.ts'
 import type { ExpectDef } from '../../define/types.ts'
 import { pairingOf } from '../../deploy/compare-columns.ts'
 import { type RuleSql, ruleSql } from '../../deploy/compare-rules.ts'
@@ -78,7 +79,8 @@ async function askCompare(
   const { plan: newer } = states.new_rows
   const pairing = pairingOf(older, newer)
   const isWhole = pairing.kind === 'rows'
-  const rules = await boundRules(request.expect ?? [], {
+  const functions = [...(newer.functions ?? []), ...context.functions()]
+  const rules = await boundRules(request.expect ?? [], functions, {
     old: isWhole ? pairing.columns.map((column) => column.old) : older.columns,
     new: isWhole ? pairing.columns.map((column) => column.new) : newer.columns,
   })
@@ -98,14 +100,16 @@ async function askCompare(
 
 async function boundRules(
   rules: readonly ExpectDef[],
+  functions: readonly PlannedFunction[],
   columns: Parameters<typeof ruleSql>[1],
 ): Promise<readonly RuleSql[]> {
   if (rules.length === 0) return []
-  const syntax = await openSqlSyntax()
+  const opened = await openSqlSyntax()
+  const syntax = opened.withFunctions(functions)
   try {
     return await Promise.all(rules.map((rule) => ruleSql(rule, columns, syntax)))
   } finally {
-    syntax.close()
+    opened.close()
   }
 }
 

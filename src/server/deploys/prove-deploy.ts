@@ -3,6 +3,7 @@
  * the new versions, all at one cut at which all of them stand (law: equal cuts). Live views go on meanwhile. No state.
  */
 
+import { plannedFunction } from '../../define/function-def.ts'
 import type { CheckResult, CompareSummary, NamedEvent } from '../../deploy/types.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { cutoverChecks, runChecks } from '../checks/run-checks.ts'
@@ -45,6 +46,7 @@ export async function proveDeploy(parts: DeployParts, deploy: Deploy, order: Pro
   const checks = await runChecks(context, {
     checks: cutoverChecks(project.checks ?? []),
     root: project.root,
+    functions: (project.functions ?? []).map(plannedFunction),
     cut,
     versions: Object.fromEntries(versions),
     compares,

@@ -134,7 +134,12 @@ export async function readPastSql(
       states[view] = { view, version, plan, slices: [], border: cut, cut, skipped: [] }
     }
   }
-  const read = { cut: point.cut, states, sql: { ...request, system }, refused }
+  const read = {
+    cut: point.cut,
+    states,
+    sql: { ...request, system, functions: context.functions() },
+    refused,
+  }
   const { views, ...rows } = await context.past.sql(read, timing(options))
   const used = Object.entries(point.versions).filter(([view]) => views.includes(view))
   return { ...rows, cut: point.cut, versions: Object.fromEntries(used) }

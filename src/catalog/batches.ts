@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import type { CommitRange, CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { BATCH_PART } from '../plan/batch-columns.ts'
+import type { Divergence } from './divergence.ts'
 import { appendCut } from './journal.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
 import { runOf } from './runs.ts'
@@ -55,6 +56,8 @@ export interface BatchRow {
   readonly events: number | null
   /** Rows that differ from what was served at T; null where nothing was compared. */
   readonly divergence: number | null
+  /** What that comparison came to. */
+  readonly comparison: Divergence | null
   readonly reason: string | null
   readonly startedMs: number
   readonly endedMs: number | null
@@ -390,6 +393,7 @@ function toBatch(row: SqlRow): BatchRow {
     promise: { offsets: {}, watermarksUs: {}, timeMs: 0, ...promise },
     events: row.events === null ? null : Number(row.events),
     divergence: row.divergence === null ? null : Number(row.divergence),
+    comparison: row.comparison === null ? null : (JSON.parse(String(row.comparison)) as Divergence),
     reason: row.reason === null ? null : String(row.reason),
     startedMs: Number(row.started_ms),
     endedMs: row.ended_ms === null ? null : Number(row.ended_ms),

@@ -9,13 +9,17 @@ import type { CommitSeq } from '../model/cut.ts'
 import { quoteIdentifier } from '../model/schema.ts'
 import { mergedColumns } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
+import { batchSliceQuery } from './batch-layer.ts'
 import { queryRows } from './duckdb.ts'
 import type { CapturedTick, CapturedView } from './engine.ts'
-import { ALL_GROUPS, mergedRelation, soleStage } from './merged-relation.ts'
+import { ALL_GROUPS, mergedRelation, soleStage, viewQuery } from './merged-relation.ts'
 import type { ReadSet } from './read-set.ts'
 import { copyToParquet } from './staging.ts'
 
-/** `tail` has the generations that no slice holds yet, from before the image too; of the first, rows up to `sealed` count no more. */
+/**
+ * Of a view with two definitions its finished rows are captured: the batch has no others to compare with.
+ * `tail` has the generations that no slice holds yet, from before the image too; of the first, rows up to `sealed` count no more.
+ */
 export async function captureView(
   connection: DuckDBConnection,
   readSet: ReadSet,
@@ -27,7 +31,11 @@ export async function captureView(
   const { view, version, cut } = readSet
   const columns = mergedColumns(soleStage(readSet.plan)).map(({ name }) => quoteIdentifier(name))
   const path = join(stagingDir, `verify-${view}-${version.slice(0, 12)}-${cut}.parquet`)
-  const sql = `SELECT ${columns.join(', ')} FROM (${mergedRelation(readSet, ALL_GROUPS)})`
+  const { batch } = readSet.plan
+  const sql =
+    batch === undefined
+      ? `SELECT ${columns.join(', ')} FROM (${mergedRelation(readSet, ALL_GROUPS)})`
+      : batchSliceQuery(readSet.plan, batch, viewQuery(readSet))
   const file = await copyToParquet(connection, sql, path, { signal })
   const from = tail.length === 0 ? cut : sealed
   return { view, version, cut, path, ...file, from, ticks: await ticksOf(connection, readSet, tail, from) }

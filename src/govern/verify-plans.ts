@@ -60,6 +60,14 @@ export function capturedPlan(plan: ViewPlan, condition?: string): ViewPlan {
   return { ...plan, columns, stages: [stage], finish: everything(condition) }
 }
 
+/** The finished rows that a file holds, as a slice of the part `rows`. */
+export function rowsPlan(plan: ViewPlan): ViewPlan {
+  const { name, source } = soleStage(plan)
+  const { columns, batch: _, ...rest } = plan
+  const stage: RowStage = { kind: 'rows', name, source, foldSql: '', columns }
+  return { ...rest, columns, stages: [stage], finish: everything(undefined) }
+}
+
 /** Positions of the events that the version folds, one row each: `c0` commit, `c1` index, `c2` hash. */
 export function positionsPlan(plan: ViewPlan, events: EventsPlan, condition?: string): ViewPlan {
   const where = condition === undefined ? '' : ` WHERE ${condition}`

@@ -46,7 +46,11 @@ export interface Layer {
 
 /** Folds the batch layer: everything of the version up to T. */
 export async function foldLayer(context: ServerContext, order: FoldOrder): Promise<Layer> {
-  if (order.row.plan.batch !== undefined) return await runDefinition(context, order)
+  if (order.row.plan.batch !== undefined) {
+    const range = { from: order.row.start, to: order.cut }
+    await context.pins.with((sources) => checkInputs(inputFiles(sources, order.row, range)))
+    return await runDefinition(context, order)
+  }
   return await context.pins.with(async (sources) => {
     const bases = await soundBases(context, order.row)
     const from = baseCut(context.catalog, order.row.view, order.row.version) ?? order.row.start

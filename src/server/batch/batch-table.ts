@@ -15,6 +15,7 @@ export const batchColumns = {
   promise: 'JSON',
   events: 'BIGINT',
   divergence: 'BIGINT',
+  comparison: 'JSON',
   reason: 'VARCHAR',
   started_at: 'TIMESTAMP',
   ended_at: 'TIMESTAMP',
@@ -26,6 +27,7 @@ export function batchTableRow(row: BatchRow): Readonly<Record<keyof typeof batch
   return {
     ...{ batch: id, view, version, state, cut, from_cut: from, events, divergence, reason },
     promise: JSON.stringify(promise),
+    comparison: row.comparison === null ? null : JSON.stringify(row.comparison),
     started_at: timestamp(startedAt),
     ended_at: endedAt === null ? null : timestamp(endedAt),
   }

@@ -88,3 +88,46 @@ test('a fold answers for its keys at every cut, after a restart and after seals'
   cut = await shop.send(someClicks(9, 62))
   assert.deepEqual(await shop.rows('sessions', cut), expected())
 })
+
+/** What was expected at an earlier cut. */
+function expectedAt(cut: number): unknown[] {
+  const all = shop.sent.splice(0)
+  shop.sent.push(...all.filter((click) => click.cut <= cut))
+  const rows = expected()
+  shop.sent.splice(0, shop.sent.length, ...all)
+  return rows
+}
+
+test('states of the past, before and after seals', async () => {
+  await shop.open()
+  const first = await shop.send(someClicks(30, 0))
+  await shop.flush()
+  const second = await shop.send(someClicks(30, 30))
+  const third = await shop.send(someClicks(30, 60))
+  for (const cut of [first, second, third]) {
+    const read = { view: 'sessions', where: {}, order: [], limit: 1000 }
+    const answer = await shop.server.core.readView(read, { moment: { kind: 'cut', cut } })
+    assert.deepEqual(JSON.parse(answer.json), expectedAt(cut), `at cut ${cut}`)
+  }
+})
+
+test('changed code is a new version: history is folded in bulk by it, compared and served; the old one stays', async () => {
+  await shop.open()
+  await shop.send(someClicks(50, 0))
+  await shop.flush()
+  const cut = await shop.send(someClicks(20, 50))
+  const old = await shop.rows('sessions', cut)
+  const before = await shop.version('sessions')
+  shop.write({ 'sessions.ts': SESSIONS.replace('slice(-3)', 'slice(-2)') })
+  const deploy = await shop.deploy(await shop.load())
+  assert.equal(deploy.state, 'live', JSON.stringify(deploy))
+  const rows = await shop.rows('sessions')
+  const cutTwo = (row: unknown) => ({ ...(row as object), pages: (row as { pages: string[] }).pages.slice(-2) })
+  assert.deepEqual(rows, expected().map(cutTwo))
+  const next = await shop.send(someClicks(10, 70))
+  assert.deepEqual(await shop.rows('sessions', next), expected().map(cutTwo))
+  assert.deepEqual(old, expectedAt(cut))
+  await shop.server.deploys.rollback({ reason: 'test', author: { who: 'tester' } })
+  assert.equal(await shop.version('sessions'), before)
+  assert.deepEqual(await shop.rows('sessions'), expected())
+})

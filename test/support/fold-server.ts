@@ -110,6 +110,12 @@ export class FoldServer {
     return JSON.parse(answer.json) as Row[]
   }
 
+  /** Which version answers for a view. */
+  async version(view: string): Promise<string> {
+    const answer = await this.server.core.readView({ view, where: {}, order: [], limit: 1 }, {})
+    return answer.versions[view] ?? ''
+  }
+
   async sql(text: string): Promise<Row[]> {
     return JSON.parse((await this.server.core.sql({ sql: text, limit: 100_000 }, {})).json) as Row[]
   }

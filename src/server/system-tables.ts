@@ -3,13 +3,11 @@
  * a query names them, as rows of JSON for the engine. No state.
  */
 
-import { batches, readBatch } from '../catalog/batches.ts'
+import { batches } from '../catalog/batches.ts'
 import { checkResults } from '../catalog/checks.ts'
 import { deployRows } from '../catalog/deploys.ts'
-import { allDivergentRows } from '../catalog/divergence.ts'
 import { audit, cuts } from '../catalog/journal.ts'
 import { deadLetters, lakeManifest } from '../catalog/lake.ts'
-import type { Catalog } from '../catalog/open-catalog.ts'
 import { pausedVersions } from '../catalog/paused.ts'
 import { runs } from '../catalog/runs.ts'
 import { allSkipped } from '../catalog/skipped.ts'
@@ -23,6 +21,7 @@ import type { JsonValue } from '../model/schema.ts'
 import { utcText } from '../model/utc-text.ts'
 import type { Column } from '../plan/plan.ts'
 import { batchColumns, batchTableRow } from './batch/batch-table.ts'
+import { divergenceColumns, divergenceTableRows } from './batch/divergence-table.ts'
 import { conservation } from './conservation.ts'
 import type { ServerContext } from './context.ts'
 import { type Deploy, toDeploy } from './deploys/deploy-record.ts'
@@ -153,17 +152,8 @@ const tables: Readonly<Record<string, SystemTable>> = {
     rows: ({ catalog }) => batches(catalog, ROWS_MAX).map(batchTableRow).reverse(),
   },
   divergence: {
-    columns: {
-      view: 'VARCHAR',
-      batch: 'BIGINT',
-      cut: 'BIGINT',
-      what: 'VARCHAR',
-      cause: 'VARCHAR',
-      key: 'JSON',
-      served: 'JSON',
-      computed: 'JSON',
-    },
-    rows: ({ catalog }) => divergenceRows(catalog),
+    columns: divergenceColumns,
+    rows: ({ catalog }) => divergenceTableRows(catalog, ROWS_MAX),
   },
   lake_files: {
     columns: {
@@ -383,16 +373,6 @@ export async function systemTablesFor(context: ServerContext, sql: string): Prom
     named[name] = { columns: columnsOf(table.columns), rows }
   }
   return named
-}
-
-function divergenceRows(catalog: Catalog): readonly Row[] {
-  return allDivergentRows(catalog, ROWS_MAX).map(({ batch, what, cause, key, served, computed }) => {
-    const row = readBatch(catalog, batch)
-    return {
-      ...{ view: row?.view ?? '', batch, cut: row?.cut ?? 0, what, cause },
-      ...{ key: JSON.stringify(key), served: JSON.stringify(served), computed: JSON.stringify(computed) },
-    }
-  })
 }
 
 function columnsOf(columns: Readonly<Record<string, string>>): readonly Column[] {

@@ -1,5 +1,6 @@
 /** The text of `refold explain`, from a plan and, where a server gave it, the state that it holds. No state here. */
 
+import { mergeSql } from '../plan/merge-rules.ts'
 import type { Column, GroupStage, StagePlan, ViewPlan } from '../plan/plan.ts'
 import { mergeQuery, partColumns, partNames } from '../plan/queries.ts'
 import { unreachable } from '../std/assert.ts'
@@ -31,6 +32,7 @@ export function formatExplanation(explanation: Explanation, style: Style): strin
       plan.columns.map(({ name, type }) => `${name} ${style.dim(type)}`),
       style,
     ),
+    ...batchBlocks(plan, style),
     ...plan.stages.flatMap((stage) => stageBlocks(stage, style)),
     block('finish', [...sqlLines(plan.finish.sql), style.dim(orderSentence(plan))], style),
     block('state', stateLines(explanation), style),
@@ -39,6 +41,25 @@ export function formatExplanation(explanation: Explanation, style: Style): strin
     block('a read', readLines(plan), style),
   ]
   return `${blocks.join('\n')}\n`
+}
+
+/** The second definition of a view that has one; what follows it is then the speed layer. */
+function batchBlocks({ batch, sql }: ViewPlan, style: Style): string[] {
+  if (batch === undefined) return []
+  const reads = [
+    ...batch.streams.map(({ stream, fields }) => `${stream} (${fields.join(', ')})`),
+    ...batch.files.map(({ path, hash }) => `${path} ${style.dim(hash.slice(0, 12))}`),
+  ]
+  const rules = batch.merge.map((rule) => {
+    const approximate = batch.approximate.includes(rule.column) ? ' · exact in the batch layer alone' : ''
+    return `${rule.column}: ${mergeSql(rule)}${style.dim(approximate)}`
+  })
+  return [
+    block('batch', ['over everything up to the cut of the last batch', ...sqlLines(batch.sql)], style),
+    block('batch reads', reads, style),
+    block('speed', ['over what came after it', ...sqlLines(sql)], style),
+    block('merged by', [batch.key.map(({ column }) => column).join(', '), ...rules], style),
+  ]
 }
 
 function stageBlocks(stage: StagePlan, style: Style): string[] {

@@ -111,6 +111,12 @@ test('each mistake is named at its place', async () => {
   assert.deepEqual(await mistakesOf(`${texts} ${key}\n${merge}`), [
     '4:15 view "stats" has two definitions, and kappa has no batch layer for the first',
   ])
+  assert.deepEqual(
+    await mistakesOf(`${texts} ${key}\n${merge} run: lambda({ every: '1m', incremental: true }),`),
+    [
+      '6:31 view "stats" has two definitions, and an incremental batch folds ranges, which its batch SQL may not',
+    ],
+  )
   assert.deepEqual(await mistakesOf(`${texts} ${merge}\n${run}`), [
     '4:15 view "stats": two definitions need a `key`',
   ])

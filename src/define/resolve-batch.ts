@@ -84,6 +84,10 @@ export function resolveBatch(
     const hint = 'Run it as lambda({ … }), or give it one definition as `sql`.'
     refuse('PROJECT_SETTING', message, call.option(['run']), hint)
   }
+  if (run.kind === 'lambda' && run.incremental) {
+    const message = `${what} has two definitions, and an incremental batch folds ranges, which its batch SQL may not`
+    refuse('PROJECT_SETTING', message, call.option(['run']), 'Leave `incremental` out.')
+  }
   const key = namesOf(spec.key, `${what}: \`key\``, call.option(['key']), refuse)
   if (key.length === 0) {
     const hint = "Name the columns by which the speed SQL groups, e.g. `key: ['user_id']`."

@@ -5,7 +5,8 @@
  */
 
 import { unreachable } from '../std/assert.ts'
-import type { Column, StagePlan, ViewPlan } from './plan.ts'
+import { mergeSql } from './merge-rules.ts'
+import type { BatchPlan, Column, StagePlan, ViewPlan } from './plan.ts'
 import { mergedQuery, mergeQuery, partColumns, partKeyColumns, partNames } from './queries.ts'
 
 export interface Explanation {
@@ -20,6 +21,8 @@ export interface Explanation {
     readonly ordered: boolean
     readonly limited: boolean
   }
+  /** The second definition; all else is then of the speed layer. */
+  readonly batch?: BatchExplanation
   readonly exact: readonly string[]
   readonly approximate: readonly { readonly column: string; readonly why: string }[]
   readonly cost: {
@@ -28,6 +31,17 @@ export interface Explanation {
     readonly lookup: string
     readonly memory: string
   }
+}
+
+export interface BatchExplanation {
+  /** As it is run over all events up to the boundary. */
+  readonly sql: string
+  readonly streams: readonly { readonly stream: string; readonly fields: readonly string[] }[]
+  readonly files: readonly { readonly path: string; readonly hash: string }[]
+  readonly key: readonly string[]
+  /** Column → what it is where both layers have the row. */
+  readonly merge: Readonly<Record<string, string>>
+  readonly approximate: readonly string[]
 }
 
 export interface StageExplanation {
@@ -66,9 +80,21 @@ export function explainPlan(plan: ViewPlan): Explanation {
       ordered: plan.finish.ordered,
       limited: plan.finish.limited,
     },
+    ...(plan.batch === undefined ? {} : { batch: explainBatch(plan.batch) }),
     exact: plan.columns.map((column) => column.name).filter((name) => !approximate.has(name)),
     approximate: [...approximate].map(([column, why]) => ({ column, why })),
     cost: explainCost(plan, stages),
+  }
+}
+
+function explainBatch(batch: BatchPlan): BatchExplanation {
+  return {
+    sql: batch.boundSql,
+    streams: batch.streams.map(({ stream, fields }) => ({ stream, fields })),
+    files: batch.files.map(({ path, hash }) => ({ path, hash })),
+    key: batch.key.map(({ column }) => column),
+    merge: Object.fromEntries(batch.merge.map((rule) => [rule.column, mergeSql(rule)])),
+    approximate: batch.approximate,
   }
 }
 

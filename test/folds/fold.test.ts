@@ -46,7 +46,10 @@ afterEach(() => shop.dispose())
 
 /** By hand, from what was sent. */
 function expected(): unknown[] {
-  const users = new Map<string, { sessions: number; last: number; pages: string[]; spent: string; big: string }>()
+  const users = new Map<
+    string,
+    { sessions: number; last: number; pages: string[]; spent: string; big: string }
+  >()
   for (const { user, second, page, amount, cut, index } of shop.sent) {
     const before = users.get(user)
     const isNew = before === undefined || second - before.last > 30
@@ -66,7 +69,12 @@ function expected(): unknown[] {
 function someClicks(count: number, from: number) {
   return Array.from({ length: count }, (_, at) => {
     const id = from + at
-    return { user: `u${(id * 7) % 11}`, page: `/p${id % 5}`, second: id * 4 + (id % 3) * 10, amount: `${id % 9}.5` }
+    return {
+      user: `u${(id * 7) % 11}`,
+      page: `/p${id % 5}`,
+      second: id * 4 + (id % 3) * 10,
+      amount: `${id % 9}.5`,
+    }
   })
 }
 
@@ -122,7 +130,10 @@ test('changed code is a new version: history is folded in bulk by it, compared a
   const deploy = await shop.deploy(await shop.load())
   assert.equal(deploy.state, 'live', JSON.stringify(deploy))
   const rows = await shop.rows('sessions')
-  const cutTwo = (row: unknown) => ({ ...(row as object), pages: (row as { pages: string[] }).pages.slice(-2) })
+  const cutTwo = (row: unknown) => ({
+    ...(row as object),
+    pages: (row as { pages: string[] }).pages.slice(-2),
+  })
   assert.deepEqual(rows, expected().map(cutTwo))
   const next = await shop.send(someClicks(10, 70))
   assert.deepEqual(await shop.rows('sessions', next), expected().map(cutTwo))

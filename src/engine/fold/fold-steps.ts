@@ -41,6 +41,8 @@ interface Entry {
   state: unknown
   /** The state at the last flush; undefined: as `init` gives it. */
   text: string | undefined
+  /** The text of a flush that is not committed. */
+  flushed: string | undefined
   touched: boolean
   /** A function failed: the events since the last flush are to be stepped again. */
   failed: 'step' | 'finish' | undefined
@@ -217,6 +219,7 @@ export class FoldSteps {
 
   /** Partial rows of what was touched since the last flush; nothing when `finish` fails, and then `failedKeys` says where. */
   flush(): Flushed | undefined {
+    if (this.#touched.some(({ failed }) => failed !== undefined)) return undefined
     const lines: string[] = []
     let failed = false
     for (const entry of this.#touched) {
@@ -241,8 +244,12 @@ export class FoldSteps {
   /** The rows that were flushed are durable: their states are what the next batch begins with. */
   commit(): void {
     for (const entry of this.#touched) {
-      // Written once more only where the key is used again: most keys of a tick are not in the next.
       entry.touched = false
+      if (entry.flushed !== undefined) {
+        if (entry.text === undefined) this.#bytes += 3 * entry.flushed.length
+        entry.text = entry.flushed
+        entry.flushed = undefined
+      }
       entry.positions.clear()
     }
     this.#touched = []
@@ -305,6 +312,7 @@ export class FoldSteps {
       key: this.#keyOf(row),
       state: undefined,
       text: undefined,
+      flushed: undefined,
       touched: false,
       failed: undefined,
       positions: new PositionSum(),
@@ -348,10 +356,7 @@ export class FoldSteps {
     const { raw, positions } = entry
     let keys = ''
     for (let index = 0; index < raw.length; index++) keys += `"k${index}":${JSON.stringify(raw[index])},`
-    if (!this.#code.merges) {
-      if (entry.text === undefined) this.#bytes += 3 * text.length
-      entry.text = text
-    }
+    entry.flushed = text
     return `{${keys}${positions.json()},"state":${JSON.stringify(text)},"rows":${rows}}\n`
   }
 

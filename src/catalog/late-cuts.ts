@@ -50,6 +50,25 @@ export function lateCutAt(catalog: Catalog, view: string, version: VersionId, cu
   return Number(row?.cut ?? 0)
 }
 
+/** As `lateCutAt`, of batches that were published at or before a time: what readers had then. */
+export function lateCutWhen(
+  catalog: Catalog,
+  at: { readonly view: string; readonly version: VersionId; readonly cut: CommitSeq },
+  timeMs: number,
+): CommitSeq {
+  const { view, version, cut } = at
+  const row = catalog.get(
+    `SELECT max(coalesce((SELECT min(late_from, ?3) FROM versions WHERE view = ?1 AND version = ?2), 0),
+       coalesce((SELECT max(cut) FROM batches
+         WHERE view = ?1 AND version = ?2 AND state = 'published' AND cut <= ?3 AND ended_ms <= ?4), 0)) AS cut`,
+    view,
+    version,
+    cut,
+    timeMs,
+  )
+  return Number(row?.cut ?? 0)
+}
+
 /** The first published batch of a version that has a commit. */
 export function batchThatTook(
   catalog: Catalog,

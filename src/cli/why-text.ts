@@ -26,12 +26,16 @@ export function formatWhy(report: WhyReport, options: WhyTextOptions): string {
 }
 
 function headLines(report: WhyReport, style: Style): readonly string[] {
-  const { view, from, to, watermark, lateEvents, newEvents } = report
+  const { view, from, to, watermark, lateEvents, newEvents, lateCuts } = report
   const place = ({ at, cut, version }: WhyReport['from']): string =>
     `${at === null ? '' : `${at} · `}cut ${cut} · version ${shortVersion(version)}`
   const logic = from.version === to.version ? 'the logic is the same' : 'the logic changed'
   const border =
-    watermark === null ? 'no event is late: the stream had no watermark' : `late is before ${watermark}`
+    lateCuts !== undefined
+      ? `late events wait for a batch: the first report had those up to cut ${lateCuts.from}, the second those up to cut ${lateCuts.to}`
+      : watermark === null
+        ? 'no event is late: the stream had no watermark'
+        : `late is before ${watermark}`
   return [
     style.bold(view),
     `  from  ${place(from)}`,

@@ -307,6 +307,8 @@ export interface WhyReport {
   /** Events of the stream after the first cut with an event time before its watermark, and the others. */
   readonly lateEvents: number
   readonly newEvents: number
+  /** Of a view that holds late events back: up to which cut each report had them. */
+  readonly lateCuts?: { readonly from: CommitSeq; readonly to: CommitSeq }
   /** Columns that tell rows apart; empty where only totals can be told. */
   readonly key: readonly string[]
   /** Number of rows. */

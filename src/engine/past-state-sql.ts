@@ -40,8 +40,8 @@ export interface StateSources {
 
 export function stateQuery(state: PastState, stream: StreamDef, sources: StateSources): string {
   const stage = soleStage(state.plan)
-  const events =
-    state.border < state.cut ? (sources.folded ?? stateEvents(state, stage, stream, sources)) : undefined
+  const { from, to } = rangeRead(state)
+  const events = from < to ? (sources.folded ?? stateEvents(state, stage, stream, sources)) : undefined
   const parts: Record<string, string> = {}
   for (const part of partNames(stage)) {
     const partials = [
@@ -56,6 +56,11 @@ export function stateQuery(state: PastState, stream: StreamDef, sources: StateSo
   const { batchRows } = sources
   if (plan.batch === undefined || batchRows === undefined) return rows
   return combinedQuery(plan, plan.batch, batchRows, rows)
+}
+
+/** The commits whose events a state folds. */
+export function rangeRead({ border, cut, alsoLate }: PastState): CommitRange {
+  return { from: border, to: Math.max(cut, alsoLate?.to ?? cut) }
 }
 
 /** What a state takes of late events; undefined: they are as any others. */
@@ -83,18 +88,21 @@ export function stateEvents(
   stream: StreamDef,
   { lake, hotFiles, watermark }: StateSources,
 ): string {
-  const { border, cut, lateOnly } = state
+  const { border, cut, lateOnly, alsoLate } = state
   const { fields, positions = false } = stage.source
-  const relation = (range: CommitRange, fields: readonly string[]) => {
+  const relation = (range: CommitRange, fields: readonly string[], late = lateTaken(state)) => {
     const skipped = state.skipped.filter(({ commit }) => commit > range.from && commit <= range.to)
-    const late = lateTaken(state)
     const rule = late === undefined ? {} : { late: { ...late, watermark } }
     return logRelation(stream, fields, range, { lake, hotFiles }, { skipped, positions, ...rule })
   }
-  if (lateOnly === undefined) return relation({ from: border, to: cut }, fields)
-  const from = Math.min(cut, Math.max(border, lateOnly.after))
   const columns = [...fields, ...(positions ? positionNames : [])].map(quoteIdentifier)
   const list = columns.length === 0 ? 'true AS _event' : columns.join(', ')
+  if (alsoLate !== undefined) {
+    const late = relation(alsoLate, fields, { take: 'only', after: alsoLate.from })
+    return `(${relation({ from: border, to: cut }, fields)}) UNION ALL (SELECT ${list} FROM (${late}))`
+  }
+  if (lateOnly === undefined) return relation({ from: border, to: cut }, fields)
+  const from = Math.min(cut, Math.max(border, lateOnly.after))
   const late =
     `SELECT ${list} FROM (${relation({ from, to: cut }, [...new Set([...fields, lateOnly.field])])}) ` +
     `WHERE ${quoteIdentifier(lateOnly.field)} < make_timestamp(${lateOnly.beforeUs})`

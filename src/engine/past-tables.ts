@@ -31,7 +31,7 @@ import { hotWatermarks } from './hot-watermarks.ts'
 import { soleStage } from './merged-relation.ts'
 import type { PastRequest, PastState } from './past.ts'
 import type { PastSettings } from './past-protocol.ts'
-import { lateTaken, stateQuery } from './past-state-sql.ts'
+import { lateTaken, rangeRead, stateQuery } from './past-state-sql.ts'
 
 /** Builds at a time: each may use all threads and much of the memory. */
 const BUILDS = 2
@@ -137,10 +137,10 @@ export class PastTables {
     const stream = plannedStream(state.plan, running)
     const copies = await mkdtemp(join(this.#scratchDir, 'state-'))
     try {
-      const { hot } = splitRange({ from: state.border, to: state.cut }, lake)
+      const { hot } = splitRange(rangeRead(state), lake)
       const files = await hotFilesOf(log, hot, copies)
       const hotFiles = files.map(({ path }) => path)
-      const asked = lateTaken(state) === undefined ? [] : [name]
+      const asked = lateTaken(state) === undefined && state.alsoLate === undefined ? [] : [name]
       const marks = await hotWatermarks(log, hot, asked, () => join(copies, 'watermarks.csv'))
       const batchRows = await batchRowsOf(state, request, copies)
       const layer = batchRows === undefined ? {} : { batchRows }
@@ -224,9 +224,9 @@ function rowsOf(held: Held): string {
 
 /** Everything that decides a state's rows, and how they were made: one folded from the log alone is another. */
 function keyOf(state: PastState): string {
-  const { view, version, cut, border, lateOnly, batch, onlyLate = false, skipped, slices, stream } = state
+  const { view, version, cut, border, lateOnly, batch, alsoLate, skipped, slices, stream } = state
   const paths = slices.map(({ path }) => path).sort()
-  const late = [lateOnly ?? null, batch ?? null, onlyLate, state.definition ?? null]
+  const late = [lateOnly, batch, alsoLate, state.onlyLate, state.definition].map((part) => part ?? null)
   return JSON.stringify([view, version, cut, border, late, skipped, paths, stream ?? null])
 }
 

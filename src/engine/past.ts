@@ -35,6 +35,8 @@ export interface PastState {
   readonly definition?: CommitRange & {
     /** Folder with the copies of reference files. */ readonly copies: string
   }
+  /** Also the late events of these commits, which a batch took and the state's own batch had not; after the border. */
+  readonly alsoLate?: CommitRange
   /** After the border, take late events alone; each has its commit's watermark as `$watermark`. */
   readonly onlyLate?: true
   /** The stream as the version reads it; left out, the request's. */

@@ -46,7 +46,8 @@ export async function compareVersions(
   const { view, from, to, cut, folded } = request
   const { past } = context
   const older = past.stateAt(view, from, cut)
-  const newer = past.stateAt(view, to, cut)
+  // Of two that hold late events back: as if both stood on one batch.
+  const newer = past.stateAt(view, to, cut, older.batch === undefined ? {} : { lateCut: older.batch.cut })
   const states: Record<string, PastState> & Record<'old_rows' | 'new_rows', PastState> = {
     old_rows: older,
     new_rows: newer,

@@ -4,8 +4,9 @@
  * the past engine, so the parts are differences between neighbours and add up. No state.
  */
 
+import { holdsLate, lateCutWhen } from '../../catalog/late-cuts.ts'
 import { firstReport } from '../../catalog/reports.ts'
-import { serving } from '../../catalog/versions.ts'
+import { readVersion, serving } from '../../catalog/versions.ts'
 import { pairingOf } from '../../deploy/compare-columns.ts'
 import type { WhyReport } from '../../deploy/types.ts'
 import { whyParts } from '../../deploy/why-report.ts'
@@ -13,18 +14,19 @@ import { type WhyQuestion, whyStatements } from '../../deploy/why-sql.ts'
 import type { PastState } from '../../engine/past.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
-import { quoteIdentifier } from '../../model/schema.ts'
 import { utcText } from '../../model/utc-text.ts'
 import type { Moment } from '../../serve/core.ts'
 import type { WhyRequest } from '../../serve/core-compare.ts'
 import { must } from '../../std/assert.ts'
 import type { ServerContext } from '../context.ts'
-import { countingState } from './counting-state.ts'
+import { lateAtOnce, lateByBatches } from './late-between.ts'
 import { versionsOf } from './version-pair.ts'
 import { watermarkAt } from './watermark-at.ts'
 
 interface Report {
   readonly at: string | null
+  /** The moment at which it was given, or could have been. */
+  readonly us: number
   readonly cut: CommitSeq
   readonly version: VersionId
 }
@@ -47,34 +49,39 @@ export async function whyDifferent(context: ServerContext, request: WhyRequest):
   }
   const asking = { timeoutMs: TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) }
   const { past } = context
-  const first = past.stateAt(view, from.version, from.cut)
-  const arrived = past.stateAt(view, from.version, to.cut)
-  const last = past.stateAt(view, to.version, to.cut)
+  const arrivedCut = lateCutOf(context, { ...to, version: from.version }, view)
+  const first = past.stateAt(view, from.version, from.cut, lateCutOf(context, from, view))
+  const arrived = past.stateAt(view, from.version, to.cut, arrivedCut)
+  const last = past.stateAt(view, to.version, to.cut, lateCutOf(context, to, view))
   const stream = streamOf(context, first)
-  const watermarkUs = await watermarkAt(context, stream.name, from.cut, asking)
-  const late = lateState(first, arrived, stream.time, watermarkUs)
+  const hold = holdsLate(first.plan)
+  const watermarkUs = hold ? undefined : await watermarkAt(context, stream.name, from.cut, asking)
+  const late = hold
+    ? lateByBatches(baseOf(context, first), arrived)
+    : lateAtOnce(first, arrived, stream.time, watermarkUs)
   const question: WhyQuestion = {
     ...{ old: first.plan, new: last.plan, pairing: pairingOf(first.plan, last.plan), key, limit },
   }
   checkKey(question, view)
   const answers = await past.query({
-    states: {
-      ...{ step0: first, step1: late, step2: arrived, step3: last },
-      events: countedEvents(arrived, from.cut, stream.time, watermarkUs),
-    },
-    statements: [...whyStatements(question), { sql: 'SELECT * FROM events', limit: 1 }],
+    states: { ...{ step0: first, step1: late.added, step2: arrived, step3: last }, ...late.counted },
+    statements: [
+      ...whyStatements(question),
+      { sql: 'SELECT l.n AS late, f.n AS fresh FROM counted_late AS l, counted_new AS f', limit: 1 },
+    ],
     ...asking,
   })
   const texts = answers.map(({ json }) => json)
   const counted = JSON.parse(must(texts.pop(), 'the events are counted')) as readonly {
     readonly late: number
-    readonly every: number
+    readonly fresh: number
   }[]
-  const { late: lateEvents, every } = must(counted[0], 'the count is one row')
+  const { late: lateEvents, fresh: newEvents } = must(counted[0], 'the count is one row')
+  const held = hold ? { lateCuts: { from: first.batch?.cut ?? 0, to: arrived.batch?.cut ?? 0 } } : {}
   return {
-    ...{ view, from, to },
+    ...{ view, from: shownReport(from), to: shownReport(to) },
     watermark: watermarkUs === undefined ? null : utcText(watermarkUs),
-    ...{ lateEvents, newEvents: every - lateEvents },
+    ...{ lateEvents, newEvents, ...held },
     ...whyParts(question, texts),
   }
 }
@@ -98,35 +105,33 @@ function reportAt(
     const { cut, versions, stalledAt } = context.reports.at(moment.us)
     const version = versions[view]
     if (version === undefined) throw notReported(view, utcText(moment.us))
-    return { at: utcText(moment.us), cut: stalledAt[view] ?? cut, version }
+    return { at: utcText(moment.us), us: moment.us, cut: stalledAt[view] ?? cut, version }
   }
   const durable = context.log.state().cut.commit
   if (moment === undefined) {
     const version = serving(context.catalog)[view]
     if (version === undefined) throw notReported(view, 'now')
     const cut = context.supervisor.viewProgress(view, version)?.cut ?? durable
-    return { at: null, cut: Math.min(cut, durable), version }
+    return { at: null, us: context.clock.nowMs() * 1000, cut: Math.min(cut, durable), version }
   }
   if (moment.cut > durable) {
     throw new RefoldError('CUT_NOT_REACHED', `the log stands at cut ${durable}, not at cut ${moment.cut}`)
   }
-  const version = versionAtCut(context, moment.cut, which)[view]
+  const us = momentOfCut(context, moment.cut, which)
+  const version = context.reports.at(us).versions[view]
   if (version === undefined) throw notReported(view, `cut ${moment.cut}`)
-  return { at: null, cut: moment.cut, version }
+  return { at: null, us, cut: moment.cut, version }
 }
 
-function versionAtCut(
-  context: ServerContext,
-  cut: CommitSeq,
-  which: 'first' | 'last',
-): Readonly<Record<string, VersionId>> {
+/** A moment at which a cut was shown, in µs. */
+function momentOfCut(context: ServerContext, cut: CommitSeq, which: 'first' | 'last'): number {
   const nowUs = context.clock.nowMs() * 1000
   // Cuts only grow from report to report, but for a late answer now and then.
   const us =
     which === 'first'
       ? firstReportUs(context, nowUs, (shown) => shown >= cut)
       : firstReportUs(context, nowUs, (shown) => shown > cut) - 1
-  return context.reports.at(Math.min(us, nowUs)).versions
+  return Math.min(us, nowUs)
 }
 
 /** The first moment at which a cut that passes was shown; after now when none was. */
@@ -155,41 +160,28 @@ function notReported(view: string, when: string): RefoldError {
   return new RefoldError('MOMENT_UNKNOWN', `nothing was reported of view "${view}" at ${when}`)
 }
 
-/** The old logic at the first cut with the late events added; nothing is late without a watermark. */
-function lateState(
-  first: PastState,
-  arrived: PastState,
-  field: string | undefined,
-  watermarkUs: number | undefined,
-): PastState {
-  if (field === undefined || watermarkUs === undefined || first.cut === arrived.cut) return first
-  return {
-    ...first,
-    cut: arrived.cut,
-    skipped: arrived.skipped,
-    lateOnly: { field, after: first.cut, beforeUs: watermarkUs },
-  }
+/** The first report by slices that end at its batch's cut at the latest. */
+function baseOf({ past }: ServerContext, first: PastState): PastState {
+  const lateCut = first.batch?.cut ?? 0
+  const { slices, border } = past.stateAt(first.view, first.version, Math.min(first.cut, lateCut), {
+    lateCut,
+  })
+  return { ...first, slices, border }
 }
 
-function countedEvents(
-  arrived: PastState,
-  after: CommitSeq,
-  field: string | undefined,
-  watermarkUs: number | undefined,
-): PastState {
-  const isLate =
-    field === undefined || watermarkUs === undefined
-      ? 'false'
-      : `${quoteIdentifier(field)} < make_timestamp(${watermarkUs})`
-  return countingState(
-    { ...arrived, skipped: [] },
-    { from: after, to: arrived.cut },
-    field === undefined ? [] : [field],
-    [
-      { name: 'late', type: 'BIGINT', sql: `count(*) FILTER (WHERE ${isLate})`, merge: 'sum', emptySql: '0' },
-      { name: 'every', type: 'BIGINT', sql: 'count(*)', merge: 'sum', emptySql: '0' },
-    ],
-  )
+/** Which batch the view stood on in a report. */
+function lateCutOf(
+  { catalog }: ServerContext,
+  { version, cut, us }: Report,
+  view: string,
+): { readonly lateCut?: CommitSeq } {
+  const row = readVersion(catalog, view, version)
+  if (row === undefined || !holdsLate(row.plan)) return {}
+  return { lateCut: lateCutWhen(catalog, { view, version, cut }, Math.floor(us / 1000)) }
+}
+
+function shownReport({ at, cut, version }: Report): WhyReport['from'] {
+  return { at, cut, version }
 }
 
 function checkKey({ key, pairing }: WhyQuestion, view: string): void {

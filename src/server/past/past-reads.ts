@@ -3,6 +3,7 @@
  * engine. No state.
  */
 
+import { holdsLate, lateCutWhen } from '../../catalog/late-cuts.ts'
 import { historyTrimmed, trims } from '../../catalog/trims.ts'
 import { readVersion, type Serving, versions } from '../../catalog/versions.ts'
 import type { Rows, SqlRead, ViewRead } from '../../engine/engine.ts'
@@ -20,6 +21,8 @@ export interface PastPoint {
   readonly cut: CommitSeq
   readonly versions: Serving
   readonly stalledAt: Readonly<Record<string, CommitSeq>>
+  /** Microseconds, where a time is asked for. */
+  readonly us?: number
   /** Microseconds, where a report is asked for. */
   readonly reportedUs?: number
 }
@@ -40,10 +43,10 @@ export async function pointAt(context: ServerContext, moment: Moment, serving: S
       }
       return { cut: moment.cut, versions: serving, stalledAt: {} }
     case 'time':
-      return { cut: await cutAt(context, moment.us), versions: serving, stalledAt: {} }
+      return { cut: await cutAt(context, moment.us), versions: serving, stalledAt: {}, us: moment.us }
     case 'reported': {
       const { cut, versions: reported, stalledAt } = context.reports.at(moment.us)
-      return { cut, versions: reported, stalledAt, reportedUs: moment.us }
+      return { cut, versions: reported, stalledAt, us: moment.us, reportedUs: moment.us }
     }
   }
 }
@@ -105,7 +108,7 @@ export function stateOfView(
   const version = pinned ?? point.versions[view]
   if (version === undefined) throw notThere(context, view, point)
   const cut = pinned === undefined ? (point.stalledAt[view] ?? point.cut) : point.cut
-  return stateOf(context, view, version, cut)
+  return stateOf(context, view, version, cut, point.us)
 }
 
 export async function readPastSql(
@@ -126,7 +129,7 @@ export async function readPastSql(
   for (const [view, version] of Object.entries(point.versions)) {
     const cut = point.stalledAt[view] ?? point.cut
     try {
-      states[view] = stateOf(context, view, version, cut)
+      states[view] = stateOf(context, view, version, cut, point.us)
     } catch (error) {
       const plan = readVersion(context.catalog, view, version)?.plan
       if (plan === undefined) continue
@@ -146,7 +149,13 @@ export async function readPastSql(
 }
 
 /** A state of a reader's choice; one that begins later than the cut has no answer for it. */
-function stateOf(context: ServerContext, view: string, version: VersionId, cut: CommitSeq): PastState {
+function stateOf(
+  context: ServerContext,
+  view: string,
+  version: VersionId,
+  cut: CommitSeq,
+  us: number | undefined,
+): PastState {
   const start = readVersion(context.catalog, view, version)?.start ?? 0
   if (cut < start) {
     throw new RefoldError(
@@ -154,7 +163,12 @@ function stateOf(context: ServerContext, view: string, version: VersionId, cut: 
       `version "${version.slice(0, 12)}" of view "${view}" begins at cut ${start}, after cut ${cut}`,
     )
   }
-  return context.past.stateAt(view, version, cut)
+  if (us === undefined) return context.past.stateAt(view, version, cut)
+  // A batch that was published later may end at this cut, or before it: readers of that time had an earlier one.
+  const lateCut = lateCutWhen(context.catalog, { view, version, cut }, Math.floor(us / 1000))
+  const plan = readVersion(context.catalog, view, version)?.plan
+  const isKnown = lateCut > 0 || (plan !== undefined && holdsLate(plan))
+  return context.past.stateAt(view, version, cut, isKnown ? { lateCut } : {})
 }
 
 /** What a stream was before it was trimmed, or what was reported of it then, can not be counted again. */

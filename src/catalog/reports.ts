@@ -18,10 +18,17 @@ export interface ReportEntry {
   readonly versions: Readonly<Record<string, VersionId>>
   /** Views that stood still at a cut of their own. */
   readonly stalledAt: Readonly<Record<string, CommitSeq>>
+  /** By view with a batch layer: its T. */
+  readonly batches: Readonly<Record<string, CommitSeq>>
 }
 
-/** [microseconds after the row's first entry, cut, version set, cuts of stalled views where there are any]. */
-type StoredEntry = readonly [number, CommitSeq, number, Readonly<Record<string, CommitSeq>>?]
+type Cuts = Readonly<Record<string, CommitSeq>>
+
+/**
+ * [microseconds after the row's first entry, cut, version set, cuts of stalled views where there are any, T by view where
+ * that is not what the entry before in the row says; before the first there is none].
+ */
+type StoredEntry = readonly [number, CommitSeq, number, Cuts?, Cuts?]
 
 /** Writes entries as a part of the caller's transaction; they must be later than all before. */
 export function appendReports(catalog: Catalog, entries: readonly ReportEntry[]): void {
@@ -36,8 +43,14 @@ export function appendReports(catalog: Catalog, entries: readonly ReportEntry[])
     sets.set(versions, id)
     return id
   }
-  const stored = entries.map(({ us, cut, versions, stalledAt }): StoredEntry => {
+  let told = '{}'
+  const stored = entries.map(({ us, cut, versions, stalledAt, batches }): StoredEntry => {
     const entry = [us - first.us, cut, setOf(versions)] as const
+    const text = JSON.stringify(batches)
+    if (text !== told) {
+      told = text
+      return [...entry, stalledAt, batches]
+    }
     return Object.keys(stalledAt).length === 0 ? entry : [...entry, stalledAt]
   })
   catalog.run(
@@ -138,10 +151,9 @@ function entriesOf(catalog: Catalog, row: SqlRow): readonly ReportEntry[] {
     sets.set(id, versions)
     return versions
   }
-  return stored.map(([after, cut, set, stalledAt = {}]) => ({
-    us: from + after,
-    cut,
-    versions: versionsOf(set),
-    stalledAt,
-  }))
+  let told: Cuts = {}
+  return stored.map(([after, cut, set, stalledAt = {}, batches = told]) => {
+    told = batches
+    return { us: from + after, cut, versions: versionsOf(set), stalledAt, batches }
+  })
 }

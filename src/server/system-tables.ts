@@ -206,13 +206,17 @@ const tables: Readonly<Record<string, SystemTable>> = {
       })),
   },
   reports: {
-    columns: { reported_at: 'TIMESTAMP', cut: 'BIGINT', versions: 'JSON', stalled: 'JSON' },
+    columns: {
+      ...{ reported_at: 'TIMESTAMP', cut: 'BIGINT', versions: 'JSON' },
+      ...{ stalled: 'JSON', batches: 'JSON' },
+    },
     rows: ({ reports }) =>
       reports.recent(ROWS_MAX).map((entry) => ({
         reported_at: utcText(entry.us).replace('T', ' ').replace('Z', ''),
         cut: entry.cut,
         versions: JSON.stringify(entry.versions),
         stalled: JSON.stringify(entry.stalledAt),
+        batches: JSON.stringify(entry.batches),
       })),
   },
   audit: {

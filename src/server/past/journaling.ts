@@ -7,6 +7,7 @@
  * has not written yet is in the tail beside the catalog (`report-tail.ts`).
  */
 
+import { layerCut } from '../../catalog/batches.ts'
 import { recordCut } from '../../catalog/journal.ts'
 import { catalogPath } from '../../catalog/open-catalog.ts'
 import type { CommitSeq } from '../../model/cut.ts'
@@ -43,15 +44,18 @@ export class Journaling {
 
   /** To be called when pointers were moved in catalog and engine, so that the moment is known even if nobody reads. */
   note(): void {
-    const { supervisor, reports, serving } = this.#context
+    const { supervisor, reports, serving, catalog } = this.#context
     const { progress } = supervisor
     if (progress === undefined) return
     const stalledAt: Record<string, CommitSeq> = {}
+    const batches: Record<string, CommitSeq> = {}
     for (const [view, version] of Object.entries(serving())) {
+      const batch = layerCut(catalog, view, version)
+      if (batch !== undefined) batches[view] = batch
       const own = progress.views.find((entry) => entry.view === view && entry.version === version)
       if (own?.stalled !== undefined || own?.paused !== undefined) stalledAt[view] = own.cut
     }
-    reports.note(progress.cut, stalledAt)
+    reports.note(progress.cut, stalledAt, batches)
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * The report journal over a real catalog: whatever answers show, in whatever order, the entry at an answer's moment
- * says its cut and versions, also after a restart, after the process was killed, and while nothing was written.
+ * says its cut, versions and T, also after a restart, after the process was killed, and while nothing was written.
  */
 
 import assert from 'node:assert/strict'
@@ -50,6 +50,7 @@ interface Answer {
   readonly cut: number
   readonly versions: Serving
   readonly stalledAt?: Readonly<Record<string, number>>
+  readonly batches?: Readonly<Record<string, number>>
 }
 
 function stamp({ stalledAt, ...answer }: Answer): number {
@@ -61,11 +62,17 @@ function stamp({ stalledAt, ...answer }: Answer): number {
 /** What the journal says of an answer's views at a moment. */
 function said(us: number, { versions }: Answer): unknown {
   const entry = journal.at(us)
-  return Object.keys(versions).map((view) => [view, entry.versions[view], entry.stalledAt[view] ?? entry.cut])
+  return Object.keys(versions).map((view) => [
+    ...[view, entry.versions[view], entry.stalledAt[view] ?? entry.cut],
+    entry.batches[view],
+  ])
 }
 
-function shown({ cut, versions, stalledAt }: Answer): unknown {
-  return Object.entries(versions).map(([view, version]) => [view, version, stalledAt?.[view] ?? cut])
+function shown({ cut, versions, stalledAt, batches }: Answer): unknown {
+  return Object.entries(versions).map(([view, version]) => [
+    ...[view, version, stalledAt?.[view] ?? cut],
+    batches?.[view],
+  ])
 }
 
 const steps = fc.array(
@@ -78,7 +85,9 @@ const steps = fc.array(
       stalled: fc.boolean(),
     }),
     fc.record({
-      kind: fc.constantFrom('tick' as const, 'write' as const, 'cutover' as const, 'note' as const),
+      kind: fc.constantFrom(
+        ...(['tick', 'write', 'cutover', 'note', 'batch', 'kappa'] as const satisfies readonly string[]),
+      ),
     }),
     // No process comes back within the millisecond in which the one before it answered.
     fc.record({
@@ -96,11 +105,14 @@ test('at every moment the journal says what the answer of that moment showed', (
       let cut = 5
       pointers = { a: 'a1', b: 'b1' }
       let version = 1
+      let batches: Readonly<Record<string, number>> = {}
       const answers: { us: number; answer: Answer }[] = []
       for (const step of history) {
         if (step.kind === 'tick') cut++
         else if (step.kind === 'write') write()
-        else if (step.kind === 'note') journal.note(cut, {})
+        else if (step.kind === 'note') journal.note(cut, {}, batches)
+        else if (step.kind === 'batch') batches = { ...batches, [cut % 2 === 0 ? 'a' : 'b']: cut }
+        else if (step.kind === 'kappa') batches = {}
         else if (step.kind === 'pass') clock.advance(step.ms)
         else if (step.kind === 'cutover') pointers = { ...pointers, a: `a${++version}` }
         else if (step.kind === 'answer') {
@@ -109,7 +121,13 @@ test('at every moment the journal says what the answer of that moment showed', (
           const versions = Object.fromEntries(step.views.map((view) => [view, own(view)]))
           const stands = step.stalled && step.views.includes('b') ? { b: 3 } : undefined
           const at = step.views.length === 1 && stands !== undefined ? 3 : cut - step.back
-          const answer = { cut: at, versions, ...(stands === undefined ? {} : { stalledAt: stands }) }
+          const layers = Object.entries(batches).filter(([view]) => step.views.includes(view))
+          const answer = {
+            ...{ cut: at, versions },
+            ...(stands === undefined ? {} : { stalledAt: stands }),
+            // Views without a batch layer are not named.
+            ...(layers.length === 0 ? {} : { batches: Object.fromEntries(layers) }),
+          }
           answers.push({ us: stamp(answer), answer })
         } else if (step.kind === 'restart' || step.kind === 'kill') {
           if (step.kind === 'restart') write()
@@ -145,7 +163,7 @@ test('a cutover that nobody has read yet is known, and so is a view that is gone
   stamp({ cut: 7, versions: { a: 'a1' } })
   clock.advance(10)
   pointers = { a: 'a2' }
-  journal.note(9, {})
+  journal.note(9, {}, {})
   clock.advance(10)
   const { cut, versions } = journal.at(clock.nowMs() * 1000)
   assert.deepEqual([cut, versions], [9, { a: 'a2' }])
@@ -167,13 +185,14 @@ test('old entries are thinned to the last of each second, many to a row', () => 
   for (let row = 0; row < 700; row++) {
     const entries = [0, 300_000, 900_000].map((after, index) => {
       const us = start + row * 1_000_000 + after
-      return { us, cut: row * 3 + index, versions: pointers, stalledAt: {} }
+      return { us, cut: row * 3 + index, versions: pointers, stalledAt: {}, batches: { a: row } }
     })
     recordCut(catalog, undefined, entries)
   }
   const limit = start + 650 * 1_000_000
   while (thinReports(catalog, limit));
   assert.equal(reportAt(catalog, start + 10 * 1_000_000 + 950_000)?.cut, 32)
+  assert.deepEqual(reportAt(catalog, start + 10 * 1_000_000 + 950_000)?.batches, { a: 10 })
   // The entries before it are gone, so that it holds from the end of its second.
   assert.equal(reportAt(catalog, start + 10 * 1_000_000 + 500_000)?.cut, 29)
   assert.equal(reportAt(catalog, start + 680 * 1_000_000 + 500_000)?.cut, 2041)

@@ -2,8 +2,8 @@
  * Keeps what answers show, so that each can be given again. State: the newest entry, the entry of a late answer that
  * holds at this moment, the entries that are not written yet, and the last moment that was given out.
  *
- * Every live answer gets a moment, later than all before it, at which the journal says exactly the answer's cut and
- * versions. Most answers show what the newest entry says: then a moment is all they get. One that shows something
+ * Every live answer gets a moment, later than all before it, at which the journal says exactly the answer's cut,
+ * versions and, of views with a batch layer, T. Most answers show what the newest entry says: then a moment is all they get. One that shows something
  * newer makes an entry. One that is late (it was begun before a tick or a cutover, and ends after others showed what
  * came of it) gets an entry of its own, and at the end of the turn follows one that says again what is newest. So late
  * lookups that were answered together make two entries and not two each.
@@ -28,7 +28,8 @@ export interface ReportParts {
   readonly tail: ReportTail
 }
 
-type Shown = Pick<ReadStamp, 'cut' | 'versions' | 'stalled' | 'stalledAt'>
+type Shown = Pick<ReadStamp, 'cut' | 'versions' | 'stalled' | 'stalledAt' | 'batches'>
+type Cuts = Readonly<Record<string, CommitSeq>>
 
 export class ReportJournal {
   readonly #parts: ReportParts
@@ -64,16 +65,17 @@ export class ReportJournal {
   }
 
   /** What a reader would get now, for when nobody reads: called about once a second and after every cutover. */
-  note(cut: CommitSeq, stalledAt: Readonly<Record<string, CommitSeq>>): void {
+  note(cut: CommitSeq, stalledAt: Cuts, batches: Cuts): void {
     const versions = this.#parts.serving()
     const newest = this.#newest
     const isKnown =
       newest !== undefined &&
       newest.cut >= cut &&
       (newest.versions === versions || same(newest.versions, versions)) &&
-      same(newest.stalledAt, stalledAt)
+      same(newest.stalledAt, stalledAt) &&
+      same(newest.batches, batches)
     if (isKnown) return
-    this.#push({ us: this.#nextUs(), cut: Math.max(cut, newest?.cut ?? 0), versions, stalledAt })
+    this.#push({ us: this.#nextUs(), cut: Math.max(cut, newest?.cut ?? 0), versions, stalledAt, batches })
   }
 
   /** Hands over what is not written yet to `write`; when that throws, it is handed over again the next time. */
@@ -115,7 +117,8 @@ export class ReportJournal {
   #enter(us: number, answer: Shown, pinned: boolean): void {
     const newest = this.#newest
     const { cut, versions } = answer
-    const stalledAt = stalledAfter(newest?.stalledAt ?? {}, answer)
+    const stalledAt = cutsAfter(newest?.stalledAt ?? {}, answer.versions, answer.stalledAt)
+    const batches = cutsAfter(newest?.batches ?? {}, answer.versions, answer.batches)
     const current = this.#parts.serving()
     const isOf = (set: Serving) =>
       pinned || Object.keys(versions).every((view) => set[view] === versions[view])
@@ -127,14 +130,14 @@ export class ReportJournal {
           ? newest.versions
           : undefined
       if (set !== undefined) {
-        this.#push({ us, cut: upTo, versions: set, stalledAt })
+        this.#push({ us, cut: upTo, versions: set, stalledAt, batches })
         return
       }
     }
     const set = newest?.versions ?? current
-    this.#newest ??= { us, cut, versions: current, stalledAt: {} }
+    this.#newest ??= { us, cut, versions: current, stalledAt: {}, batches: {} }
     if (this.#late === undefined) setImmediate(() => this.#sayNewest())
-    this.#late = { us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt }
+    this.#late = { us, cut: upTo, versions: pinned ? set : { ...set, ...versions }, stalledAt, batches }
     this.#add(this.#late)
   }
 
@@ -167,6 +170,7 @@ function shows(entry: ReportEntry, answer: Shown, pinned: boolean): boolean {
   for (const view in answer.versions) {
     if (!pinned && entry.versions[view] !== answer.versions[view]) return false
     if (entry.stalledAt[view] !== answer.stalledAt?.[view]) return false
+    if (entry.batches[view] !== answer.batches?.[view]) return false
   }
   return true
 }
@@ -178,11 +182,13 @@ function isAllStalled(answer: Shown): boolean {
   return true
 }
 
-function stalledAfter(before: ReportEntry['stalledAt'], answer: Shown): ReportEntry['stalledAt'] {
-  if (answer.stalledAt === undefined && Object.keys(before).length === 0) return before
+/** What was told of other views stays; the answer says it anew of its own. The same object where nothing changes. */
+function cutsAfter(before: Cuts, versions: Serving, told: Cuts = {}): Cuts {
+  const views = Object.keys(versions)
+  if (views.every((view) => before[view] === told[view])) return before
   const after: Record<string, CommitSeq> = { ...before }
-  for (const view of Object.keys(answer.versions)) {
-    const at = answer.stalledAt?.[view]
+  for (const view of views) {
+    const at = told[view]
     if (at === undefined) delete after[view]
     else after[view] = at
   }

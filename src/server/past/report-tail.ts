@@ -2,7 +2,9 @@
  * What answers showed since the journal was last written to the catalog, in a file beside it: an entry is in the file
  * before its answer leaves, so a killed process loses none. State: the open file and the version set of its last line.
  *
- *     [µs, cut, {stalled view: cut} or null, {view: version} or null]\n      null: the same as in the line before
+ *     [µs, cut, {stalled view: cut} or null, {view: version} or null, {view: T} or null]\n
+ *
+ * where null means the same as in the line before.
  *
  * Nothing here is synced; the catalog is, about a second later. A line that is cut short by a power failure ends the
  * reading.
@@ -12,7 +14,13 @@ import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'nod
 import { join } from 'node:path'
 import type { ReportEntry } from '../../catalog/reports.ts'
 
-type Line = readonly [number, number, ReportEntry['stalledAt'] | null, ReportEntry['versions'] | null]
+type Line = readonly [
+  number,
+  number,
+  ReportEntry['stalledAt'] | null,
+  ReportEntry['versions'] | null,
+  (ReportEntry['batches'] | null)?,
+]
 
 export interface ReportTail {
   /** Entries that a process before this one did not write to the catalog. */
@@ -34,23 +42,25 @@ export function openReportTail(folder: string): ReportTail {
         const line = parsed(text)
         const before = entries.at(-1)
         if (line === undefined) break
-        const [us, cut, stalledAt, versions] = line
+        const [us, cut, stalledAt, versions, batches] = line
         entries.push({
           us,
           cut,
           stalledAt: stalledAt ?? before?.stalledAt ?? {},
           versions: versions ?? before?.versions ?? {},
+          batches: batches ?? before?.batches ?? {},
         })
       }
       return entries
     },
     append(entry) {
-      const { us, cut, stalledAt, versions } = entry
+      const { us, cut, stalledAt, versions, batches } = entry
       const line: Line = [
         us,
         cut,
         last?.stalledAt === stalledAt ? null : stalledAt,
         last?.versions === versions ? null : versions,
+        last?.batches === batches ? null : batches,
       ]
       try {
         writeSync(file, `${JSON.stringify(line)}\n`)

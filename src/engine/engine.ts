@@ -244,6 +244,8 @@ export interface CapturedView {
   readonly rows: number
   readonly bytes: number
   readonly checksum: number
+  /** Of a view with two definitions: the cut of its batch layer. */
+  readonly batch?: CommitSeq
   /** The ticks after this cut, which no slice holds yet. */
   readonly from: CommitSeq
   readonly ticks: readonly CapturedTick[]

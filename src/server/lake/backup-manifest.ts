@@ -85,12 +85,34 @@ async function backupFiles(
       .filter(({ base }) => slices || base === true)
       .map((file) => ({ ...stored(file), ...(file.base === true ? {} : { optional: true as const }) })),
   ]
+  files.push(...(await keptCopies(folder.root)))
   const begin = {
     ...{ format: 1 as const, id: folderId(catalog), cut: cut.commit, slices },
     at: new Date(clock.nowMs()).toISOString(),
     lastCommitAt: timeMs === 0 ? null : new Date(timeMs).toISOString(),
   }
   return { begin, files }
+}
+
+/** What versions keep copies of, each in a folder by its hash, which never changes once it is there. */
+async function keptCopies(root: string): Promise<readonly BackupFile[]> {
+  const files: BackupFile[] = []
+  for (const store of ['code', 'reference']) {
+    const found = await readdir(join(root, store), { recursive: true, withFileTypes: true }).catch(() => [])
+    for (const entry of found) {
+      const source = join(entry.parentPath, entry.name)
+      const path = relativeTo(root, source)
+      const isStaged = path.split(/[\\/]/).some((part) => part.startsWith('.')) || isUnderWay(entry.name)
+      const bytes = entry.isFile() && !isStaged ? await realFiles.size(source) : undefined
+      if (bytes !== undefined) files.push({ path, source, bytes, checksum: null, fixed: true })
+    }
+  }
+  return files.sort((a, b) => (a.path < b.path ? -1 : 1))
+}
+
+/** A copy that is being written has an id behind its name. */
+function isUnderWay(name: string): boolean {
+  return /\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(name)
 }
 
 /** Says of two backups whether they are of one data folder; the seed itself stays a secret. */

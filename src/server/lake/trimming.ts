@@ -77,6 +77,7 @@ export class LakeTrimming {
     const { catalog } = this.#context
     const files = filesOf(lakeManifest(catalog).files, stream).filter((file) => file.to <= cut)
     const rows = files.length === 0 ? [] : versionsOver(catalog, stream, cut)
+    refuseForBatches(rows, stream, cut)
     const needs = rows.map((row) => trimNeed(catalog, row, cut))
     const answer: TrimAnswer = {
       stream,
@@ -166,6 +167,18 @@ export class LakeTrimming {
       }
     }
   }
+}
+
+/** No base can stand for what a batch definition reads: it is any SQL, over all of history. */
+function refuseForBatches(rows: readonly VersionRow[], stream: string, cut: CommitSeq): void {
+  const needing = rows.filter(({ plan }) => plan.batch?.streams.some((read) => read.stream === stream))
+  if (needing.length === 0) return
+  const names = needing.map(({ view, version, state }) => `"${view}" ${version.slice(0, 12)} (${state})`)
+  throw new RefoldError(
+    'TRIM_REFUSED',
+    `stream "${stream}" up to cut ${cut} is read by the batch SQL of ${names.join(', ')}, which runs over all of history`,
+    { hint: 'Give these views one definition, whose state can be kept as a base, or keep the events.' },
+  )
 }
 
 function isBehind(row: VersionRow | undefined, cut: CommitSeq): boolean {

@@ -22,6 +22,7 @@ import { sumFile } from '../../std/file-sum.ts'
 import { randomSeed } from '../../std/random.ts'
 import type { ServerContext } from '../context.ts'
 import { damagedSlices, locateFaults } from './locate-faults.ts'
+import { verifyDefinitions } from './verify-definitions.ts'
 import { DETAILS_MAX, toDifference, VERIFY_TIMEOUT_MS, type VerifyOne, type VerifyRun } from './verify-run.ts'
 
 export async function verifyView(context: ServerContext, request: VerifyOne): Promise<VerifyReport> {
@@ -32,6 +33,8 @@ export async function verifyView(context: ServerContext, request: VerifyOne): Pr
     throw new RefoldError('VERSION_UNKNOWN', `view "${view}" has no version "${version}"`)
   const current = slicesOf(context.catalog, view, version)
   const damaged = await filesThatDoNotCheck(current)
+  const { batch } = row.plan
+  if (batch !== undefined) return await verifyDefinitions(context, request, row, batch, damaged)
   const run = runOf(context, request, row, current)
   const findings: VerifyFinding[] = [...(await damagedSlices(run, damaged))]
   const differing = await differences(run, damaged.length === 0)

@@ -212,6 +212,32 @@ test('a rollback takes the way it ran back, alone or with the version', async ()
   await check()
 })
 
+test('a version that needs batches does not come back to a view without them', async () => {
+  const streams = shop.project().streams.map((one) => ({ ...one, latenessMs: 60_000 }))
+  const hold = (run: RunDef, sql: string, late?: 'hold') =>
+    shop.project({
+      streams,
+      views: [shopView('per_user', sql, { run, ...(late === undefined ? {} : { late }) })],
+    })
+  await shop.open(hold(lambda(), SQL, 'hold'))
+  await shop.send(30)
+  const author = { who: 'tester' }
+  const wire = JSON.parse(JSON.stringify(hold(kappa, SQL, 'hold')))
+  await assert.rejects(shop.server.core.plan(wire), {
+    code: 'PROJECT_RECEIVED',
+    message: /view "per_user" holds late events back and runs as kappa, which has no batch layer/,
+  })
+  const changed = await shop.deploy(hold(lambda(), DOUBLE))
+  const moved = await shop.deploy(hold(kappa, DOUBLE))
+  assert.deepEqual([changed.state, moved.state], ['live', 'live'])
+  const back = (deploy: number) => shop.server.deploys.rollback({ deploy, reason: 'no', author })
+  await assert.rejects(back(changed.id), { code: 'ROLLBACK_IMPOSSIBLE', message: /needs batches/ })
+  await back(moved.id)
+  await back(changed.id)
+  assert.equal((await runsAs())['run'], 'lambda')
+  assert.equal((await shop.rows('per_user')).length, 13)
+})
+
 test('a view that goes leaves nothing behind of how it ran, and has it again after a rollback', async () => {
   await shop.open(asking(hybrid))
   await shop.send(30)

@@ -9,9 +9,10 @@
 
 import { deployRows } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
+import { holdsLate } from '../../catalog/late-cuts.ts'
 import { pausedVersion } from '../../catalog/paused.ts'
 import { runOf } from '../../catalog/runs.ts'
-import { movePointers, readVersion, serving } from '../../catalog/versions.ts'
+import { movePointers, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
 import { isSameData } from '../../deploy/same-data.ts'
 import type { DeployAuthor } from '../../deploy/types.ts'
 import type { ViewProgress } from '../../engine/engine.ts'
@@ -174,8 +175,15 @@ function checkRollback(context: ServerContext, deploy: Deploy, views: readonly D
       throw impossible(`view "${view}" no longer runs as deploy ${deploy.id} said`)
     }
     if (from === undefined || !isMoved(moved)) continue
-    const state = readVersion(catalog, view, from)?.state
-    if (state !== 'warm') {
+    const row = readVersion(catalog, view, from)
+    const after = run?.from ?? runOf(catalog, view)
+    if (row !== undefined && needsBatches(row) && after.kind !== 'lambda') {
+      throw impossible(
+        `version ${from.slice(0, 12)} of view "${view}" needs batches, and the view runs as ${after.kind} by now`,
+        'Roll back the deploy that moved it to that first.',
+      )
+    }
+    if (row?.state !== 'warm') {
       throw impossible(
         `version ${from.slice(0, 12)} of view "${view}" is no longer warm`,
         'Deploy the project as it was before.',
@@ -187,6 +195,11 @@ function checkRollback(context: ServerContext, deploy: Deploy, views: readonly D
       throw impossible(`version ${from.slice(0, 12)} of view "${view}" stands still: ${why}`)
     }
   }
+}
+
+/** Of what a batch layer alone gives, nothing else makes up for it. */
+function needsBatches({ plan }: VersionRow): boolean {
+  return plan.batch !== undefined || holdsLate(plan)
 }
 
 function impossible(message: string, hint?: string): RefoldError {

@@ -17,6 +17,7 @@ import { queryRows, run } from './duckdb.ts'
 import type { EventPosition, StallInfo } from './engine.ts'
 import type { LiveFolds, StagedFold } from './fold/live-folds.ts'
 import { CodeStalled, isCodeFold, noteSkips, positionOf, stageFolds, stallOf } from './fold/tick-folds.ts'
+import { failureParts } from './functions/logic-failures.ts'
 import { lateAfter } from './late-mark.ts'
 import { type LiveView, openGeneration } from './live-view.ts'
 import { hashColumn, soleStage } from './merged-relation.ts'
@@ -243,7 +244,7 @@ async function stallOrSkip(
 ): Promise<void> {
   const message = error instanceof Error ? error.message : String(error)
   beginFold(context, view, source)
-  if (error instanceof RefoldError && error.code === 'ENGINE_MEMORY') {
+  if (error instanceof RefoldError && (error.code === 'ENGINE_MEMORY' || error.code === 'LOGIC_MISSING')) {
     const first = (await positions(context, view, source))[0]
     if (first === undefined) throw error
     view.stalled = { position: first, message }
@@ -254,13 +255,14 @@ async function stallOrSkip(
     await stallCode(context, view, source, error)
     return
   }
-  const position = await firstFailing(context, view, source)
+  const found = await firstFailing(context, view, source)
   // The failure did not come again: whatever it was, the next try decides.
-  if (position === undefined) {
+  if (found === undefined) {
     view.retryAtMs = context.nowMs() + RETRY_MS
     return
   }
-  const stall: StallInfo = { position, message }
+  const { position } = found
+  const stall: StallInfo = { position, ...failureParts(found.error) }
   if (view.spec.onError === 'skip') {
     view.skipped.push({ commit: position.commit, index: position.index })
     view.unreportedSkips.push(stall)
@@ -295,22 +297,24 @@ async function firstFailing(
   context: TickContext,
   view: LiveView,
   source: TickSource,
-): Promise<StallInfo['position'] | undefined> {
+): Promise<{ readonly position: StallInfo['position']; readonly error: unknown } | undefined> {
   const all = await positions(context, view, source)
+  const failsUpTo = (count: number) =>
+    failureUpTo(context, view, source, must(all[count - 1], 'the range has so many events'))
   let good = 0
   let bad = all.length
-  if (
-    all.length === 0 ||
-    (await foldsUpTo(context, view, source, must(all[bad - 1], 'the range has events')))
-  )
-    return undefined
+  let error = bad === 0 ? undefined : await failsUpTo(bad)
+  if (error === undefined) return undefined
   while (bad - good > 1) {
     const middle = (good + bad) >> 1
-    if (await foldsUpTo(context, view, source, must(all[middle - 1], 'the middle is in the range')))
-      good = middle
-    else bad = middle
+    const failure = await failsUpTo(middle)
+    if (failure === undefined) good = middle
+    else {
+      bad = middle
+      error = failure
+    }
   }
-  return all[bad - 1]
+  return { position: must(all[bad - 1], 'it is one of the events'), error }
 }
 
 async function positions(
@@ -335,13 +339,13 @@ async function positions(
   }))
 }
 
-/** Whether the fold of the events up to and including `last` succeeds; leaves nothing behind. */
-async function foldsUpTo(
+/** How the fold of the events up to and including `last` fails, if it does; leaves nothing behind. */
+async function failureUpTo(
   context: TickContext,
   view: LiveView,
   source: TickSource,
   last: EventPosition,
-): Promise<boolean> {
+): Promise<unknown> {
   const stage = soleStage(view.spec.plan)
   const relation = source.relation(streamOf(context, view), stage.source.fields, {
     system: true,
@@ -354,9 +358,9 @@ async function foldsUpTo(
   await run(context.connection, 'BEGIN')
   try {
     await appendFold(context.connection, view, stage, events, source.through)
-    return true
-  } catch {
-    return false
+    return undefined
+  } catch (error) {
+    return error
   } finally {
     await run(context.connection, 'ROLLBACK')
   }

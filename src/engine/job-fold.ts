@@ -20,6 +20,7 @@ import { queryRows, queryValue, run } from './duckdb.ts'
 import type { EventPosition, Job, JobResult, SkippedEvent, SliceInfo, StallInfo } from './engine.ts'
 import { type FailingRange, failingPositions, LAST_INDEX } from './failing-positions.ts'
 import { runCodeFold, stretchesOf } from './fold/run-code-fold.ts'
+import { failureParts } from './functions/logic-failures.ts'
 import { type HotFile, hotFilesOf } from './hot-files.ts'
 import { hotWatermarks } from './hot-watermarks.ts'
 import { sortedPart } from './job-compact.ts'
@@ -271,17 +272,19 @@ async function skipOrStall(
   for (const at of failing) {
     const alone = await search.failure({ commit: at.commit, index: at.index - 1 }, at)
     // One that fails only in company has no failure of its own to tell.
-    named.push({ ...(await placeOf(fold, at)), message: (alone ?? error).message })
+    named.push({ ...(await placeOf(fold, at)), ...failureParts(alone ?? error) })
   }
   const first = named[0]
   if (first === undefined) throw error
   if (skip) return named
-  const { message, ...position } = first
-  throw new FoldStalled({ position, message }, error)
+  const { message, stack, code, ...position } = first
+  const more = { ...(stack === undefined ? {} : { stack }), ...(code === undefined ? {} : { code }) }
+  throw new FoldStalled({ position, message, ...more }, error)
 }
 
 /** Whether DuckDB failed on a value, and not on the query, a file or want of memory. */
 function isEventsFault(error: RefoldError): boolean {
+  if (error.code === 'LOGIC_FAILED') return true
   return (
     error.code === 'QUERY_FAILED' &&
     /^(Conversion|Out of Range|Invalid Input|Invalid|Constraint) Error/.test(error.message) &&

@@ -30,7 +30,7 @@ export type ColumnCall = (columns: readonly Column[], rows: number) => ArrayLike
 
 export function columnCall(
   planned: PlannedFunction,
-  spec: FunctionSpec,
+  spec: Pick<FunctionSpec, 'call' | 'vector'>,
   artefacts: Readonly<Record<string, unknown>>,
 ): ColumnCall {
   const skips = planned.nulls === 'skip'

@@ -7,19 +7,25 @@
  */
 
 import { type DuckDBConnection, DuckDBScalarFunction } from '@duckdb/node-api'
+import type { FoldSpec } from '../../define/fold.ts'
 import type { FunctionSpec } from '../../define/function.ts'
-import type { PlannedFunction } from '../../define/function-def.ts'
-import { type CodePlace, loadLogic } from '../../define/logic-modules.ts'
+import type { MergedFold, PlannedFunction } from '../../define/function-def.ts'
+import { type CodePlace, type LoadedLogic, loadLogic } from '../../define/logic-modules.ts'
 import { RefoldError } from '../../model/errors.ts'
+import { systemClock } from '../../std/clock.ts'
+import { mergeCall } from '../fold/merge-call.ts'
 import { type ColumnCall, columnCall, FunctionFailed } from './call-function.ts'
 import { duckdbType, readColumn, writeColumn } from './column-values.ts'
 import { markedFailure } from './logic-failures.ts'
+
+const AGAIN_MS = 500
 
 export class EngineFunctions {
   readonly #connect: () => Promise<DuckDBConnection>
   readonly #place: CodePlace | undefined
   /** By the name with the hash. */
   readonly #known = new Map<string, Promise<void>>()
+  #triedMs = Number.NEGATIVE_INFINITY
 
   constructor(connect: () => Promise<DuckDBConnection>, place: CodePlace | undefined) {
     this.#connect = connect
@@ -43,6 +49,7 @@ export class EngineFunctions {
     } catch (error) {
       this.#known.delete(planned.sqlName)
       call = () => {
+        this.#tryAgain(planned)
         throw error
       }
     }
@@ -54,15 +61,32 @@ export class EngineFunctions {
     }
   }
 
+  /** Somebody may have put the code back; the view that waits for it asks again and again. */
+  #tryAgain(planned: PlannedFunction): void {
+    const now = systemClock.monotonicMs()
+    if (now < this.#triedMs + AGAIN_MS) return
+    this.#triedMs = now
+    this.use([planned]).catch(() => {})
+  }
+
   async #load(planned: PlannedFunction): Promise<ColumnCall> {
     if (this.#place === undefined) {
       throw new RefoldError('LOGIC_MISSING', 'this engine was not told where code is kept')
     }
     const logic = await loadLogic(this.#place, planned.code)
+    if (planned.merges !== undefined) return mergeOf(planned, planned.merges, logic)
     const spec = logic.find('function', planned.name) as FunctionSpec | undefined
     if (spec !== undefined) return columnCall(planned, spec, logic.artefacts)
     throw new RefoldError('LOGIC_MISSING', `"${logic.code.entry}" makes no function "${planned.name}"`)
   }
+}
+
+function mergeOf(planned: PlannedFunction, merges: MergedFold, logic: LoadedLogic): ColumnCall {
+  const spec = logic.find('fold', planned.name) as FoldSpec | undefined
+  if (spec === undefined) {
+    throw new RefoldError('LOGIC_MISSING', `"${logic.code.entry}" makes no fold "${planned.name}"`)
+  }
+  return columnCall(planned, { vector: undefined, call: mergeCall(spec, merges) }, {})
 }
 
 export function scalarFunction(planned: PlannedFunction, call: ColumnCall): DuckDBScalarFunction {

@@ -31,3 +31,15 @@ export function failureIn(message: string): RefoldError | undefined {
   const { code, stack } = failure
   return new RefoldError(code, failure.message, stack === undefined ? {} : { details: { stack } })
 }
+
+/** What is kept of an event on which a fold failed. */
+export function failureParts(error: unknown): {
+  readonly message: string
+  readonly stack?: string
+  readonly code?: string
+} {
+  const message = error instanceof Error ? error.message : String(error)
+  if (!(error instanceof RefoldError) || error.code !== 'LOGIC_FAILED') return { message }
+  const stack = (error.details as { readonly stack?: unknown } | undefined)?.stack
+  return { message, code: error.code, ...(typeof stack === 'string' ? { stack } : {}) }
+}

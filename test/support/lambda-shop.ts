@@ -4,6 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DuckDBInstance } from '@duckdb/node-api'
 import type { BatchScheduleDef, LambdaDef, ViewDef } from '../../src/define/types.ts'
 import type { BatchInfo } from '../../src/serve/core-batches.ts'
@@ -32,6 +33,10 @@ export function lambdaViews(schedule: BatchScheduleDef, more: Partial<LambdaDef>
 /** Nothing is due by itself for as long as a test runs. */
 export const byHand: BatchScheduleDef = { kind: 'every', everyMs: 86_400_000 }
 
+interface RunningLayer {
+  readonly running: { readonly worker: number | null } | null
+}
+
 export class LambdaShop extends ShopServer {
   /** Of the last commit. */
   get cut(): number {
@@ -47,6 +52,23 @@ export class LambdaShop extends ShopServer {
     const batch = await this.batch(view)
     assert.deepEqual([batch.state, batch.reason], ['published', null])
     return batch
+  }
+
+  /** Waits for the process that folds a view's batch, and gives its id; undefined when it is over. */
+  async worker(view: string, batch: Promise<BatchInfo>): Promise<number | undefined> {
+    let isOver = false
+    void batch.finally(() => {
+      isOver = true
+    })
+    while (!isOver) {
+      const { views } = (await this.server.core.status()) as unknown as {
+        readonly views: readonly { readonly name: string; readonly batch?: RunningLayer }[]
+      }
+      const pid = views.find(({ name }) => name === view)?.batch?.running?.worker
+      if (typeof pid === 'number') return pid
+      await sleep(1)
+    }
+    return undefined
   }
 
   /** Waits for a published batch that reaches a cut. */

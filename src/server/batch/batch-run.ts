@@ -92,14 +92,20 @@ export async function runBatch(parts: BatchParts, batch: BatchRow, watch: BatchW
   }
 }
 
-/** What readers are answered from; undefined while no engine folds the view. */
+/** What readers are answered from, with all that was acknowledged; undefined while no engine folds the view. */
 async function capture(
   context: ServerContext,
   { view, version }: VersionRow,
   signal: AbortSignal,
 ): Promise<CapturedView | undefined> {
-  const { supervisor, folder, clock, catalog } = context
+  const { supervisor, folder, clock, catalog, log } = context
   if (pausedVersion(catalog, view, version) !== undefined) return undefined
+  const durable = log.state().cut.commit
+  const isThere = () => {
+    const { cut = durable, stalled } = supervisor.viewProgress(view, version) ?? {}
+    return cut >= durable || stalled !== undefined
+  }
+  await supervisor.until(isThere, clock.monotonicMs() + ENGINE_WAIT_MS, signal)
   try {
     const taken = await supervisor.use(
       (engine) => engine.capture([view], folder.staging, signal),

@@ -617,7 +617,7 @@ test('every system table answers, beside views, and the account balances', async
   assert.equal((await sql('SELECT * FROM refold.schemas')).length, 1)
   const unbalanced = await sql(
     `SELECT * FROM refold.conservation
-     WHERE received <> accepted + duplicate + rejected OR accepted <> folded + pending + skipped`,
+     WHERE received <> accepted + duplicate + rejected OR accepted <> folded + pending + skipped + held`,
   )
   assert.deepEqual(unbalanced, [])
   const joined = await sql(

@@ -163,6 +163,7 @@ describe(`random histories agree with plain DuckDB (seed ${SEED})`, () => {
       folded: accepted.length,
       pending: 0,
       skipped: 0,
+      held: 0,
     }))
     const byView = (a: Record<string, unknown>, b: Record<string, unknown>) =>
       String(a.view) < String(b.view) ? -1 : 1

@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto'
+import type { Field } from '../model/schema.ts'
 import type { CodeDef } from './code.ts'
 import type { SourcePlace } from './types.ts'
 
@@ -31,7 +32,17 @@ export interface FunctionType {
 export type ValueForm = 'boolean' | 'number' | 'bigint' | 'int' | 'text' | 'json'
 
 /** What a plan keeps of a function that its SQL calls. */
+/** The fold whose `merge` a function is; it takes states and a key as JSON text. */
+export interface MergedFold {
+  /** Fields of the stream that are the key. */
+  readonly keys: readonly Field[]
+  readonly row: readonly Field[]
+  readonly several: boolean
+}
+
 export interface PlannedFunction {
+  /** Left out: it is what `fn` made. */
+  readonly merges?: MergedFold
   /** As the user's SQL calls it. */
   readonly name: string
   /** As the plan's SQL calls it: the name and a part of the hash of everything that decides its results. */

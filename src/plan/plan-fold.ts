@@ -6,11 +6,13 @@
  * range's events; everything after the fold is SQL as for any other view.
  */
 
+import type { PlannedFunction } from '../define/function-def.ts'
 import { type Field, type FieldType, quoteIdentifier, type StreamDef, sqlType } from '../model/schema.ts'
 import { must } from '../std/assert.ts'
 import { positionList } from './fold-source.ts'
 import type { CodeFold, CodeLimits, Column, GroupStage, PartialColumn, ViewPlan } from './plan.ts'
 import { fieldsRead } from './planned-stream.ts'
+import { mergeFunction } from './queries.ts'
 
 export interface FoldPlanRequest {
   readonly name: string
@@ -76,8 +78,23 @@ export function planFold({ name, sql, stream, code, limits, late }: FoldPlanRequ
     inexact: [],
     events: eventsPlan(keyFields),
     limits,
+    ...(code.merges ? { functions: [mergePlanned(code, keyFields)] } : {}),
   }
   return { ...made, reads: fieldsRead(made, [stream]) }
+}
+
+/** `merge` as SQL calls it, with states and a key as JSON text. */
+function mergePlanned(code: CodeFold, keys: readonly Field[]): PlannedFunction {
+  const text = { sql: 'VARCHAR', form: 'text' } as const
+  return {
+    name: code.name,
+    sqlName: mergeFunction(code),
+    code: code.hash,
+    args: [text, text],
+    returns: text,
+    nulls: 'pass',
+    merges: { keys, row: code.row, several: code.several },
+  }
 }
 
 /** The type of the rows that a partial row holds. */

@@ -207,7 +207,7 @@ function mergeByCode(stage: GroupStage, part: MainPart, code: CodeFold, partials
   const alone = byCode.map(({ name }) => `${quoteIdentifier(name)} := any_value(${quoteIdentifier(name)})`)
   const type = `STRUCT(${byCode.map(({ name, type }) => `${quoteIdentifier(name)} ${type}`).join(', ')})`
   const states = 'CAST(to_json(list("state" ORDER BY "at")) AS VARCHAR)'
-  const merged = `${mergeFunction(code)}(${states}, CAST(json_array(${keyTexts(stage)}) AS VARCHAR))`
+  const merged = `${quoteIdentifier(mergeFunction(code))}(${states}, CAST(json_array(${keyTexts(stage)}) AS VARCHAR))`
   const both = `CASE WHEN count(*) = 1 THEN struct_pack(${alone.join(', ')}) ELSE CAST(CAST(${merged} AS JSON) AS ${type}) END`
   const columns = part.aggregates.map(({ name, merge }) =>
     merge === 'code' ? `"$m".${quoteIdentifier(name)}` : quoteIdentifier(name),
@@ -239,7 +239,7 @@ export function exactIntegerJson(value: string): string {
 
 /** The SQL function that merges states of a fold, which the engine registers. */
 export function mergeFunction({ hash, name }: CodeFold): string {
-  return quoteIdentifier(`merge$${name}$${hash.slice(0, 16)}`)
+  return `merge$${name.toLowerCase()}$${hash.slice(0, 16)}`
 }
 
 function mergeSql(column: PartialColumn, alwaysOneRow: boolean): string {

@@ -98,10 +98,6 @@ export class CodeFolder {
     await this.#thread.call('abort', null).catch(() => {})
   }
 
-  merge(states: readonly string[], key: Key): Promise<readonly [state: string, rows: string]> {
-    return this.#guarded(() => this.#thread.call('merge', { states, key }))
-  }
-
   stop(): Promise<void> {
     return this.#thread.stop()
   }

@@ -44,11 +44,6 @@ export interface FoldCalls {
   }
   commit: { readonly args: null; readonly result: null }
   abort: { readonly args: null; readonly result: null }
-  /** Merges the states of a key in order; gives the text of the merged one, and that of its rows. */
-  merge: {
-    readonly args: { readonly states: readonly string[]; readonly key: readonly unknown[] }
-    readonly result: readonly [state: string, rows: string]
-  }
 }
 
 export interface Stepped {

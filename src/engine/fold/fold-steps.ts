@@ -15,17 +15,15 @@
 import type { FoldContext, FoldFunctions } from '../../define/fold.ts'
 import { userStack, userText } from '../../define/logic-modules.ts'
 import type { Field } from '../../model/schema.ts'
-import { compileWriter } from '../../model/value-writer.ts'
 import type { CodeFold } from '../../plan/plan.ts'
 import { must } from '../../std/assert.ts'
-import { compileEvents, compileValue, type EventObject } from './event-rows.ts'
+import { compileEvents, type EventObject } from './event-rows.ts'
 import { type Progress, phases } from './fold-progress.ts'
 import type { FoldFailure } from './fold-protocol.ts'
+import { keyReader, rowsWriter, stateText } from './fold-shape.ts'
 import { PositionSum } from './position-sum.ts'
 import { checkState } from './state-value.ts'
 
-/** Characters of the JSON text of one state, or of the rows of one key. */
-export const TEXT_MAX = 4 << 20
 /** How much of the thread's memory the states at hand may take. */
 const CACHE_SHARE = 0.4
 /** Memory of an entry beside its text and state. */
@@ -61,8 +59,8 @@ export class FoldSteps {
   readonly #progress: Progress
   readonly #eventOf: (row: readonly unknown[]) => EventObject
   readonly #keyColumns: readonly number[]
-  readonly #keyOf: (row: readonly unknown[]) => unknown
-  readonly #writeRow: (row: unknown) => string
+  readonly #keyOf: (raw: readonly unknown[]) => unknown
+  readonly #writeRows: (given: unknown) => string
   readonly #initText: string
   readonly #bytesMax: number
   readonly #entries = new Map<unknown, Entry>()
@@ -86,10 +84,10 @@ export class FoldSteps {
     this.#progress = progress
     this.#eventOf = compileEvents(fields)
     this.#keyColumns = code.keys.map((name) => fields.findIndex((field) => field.name === name) + 2)
-    this.#keyOf = keyReader(code, fields, this.#keyColumns)
-    this.#writeRow = rowWriter(code)
+    this.#keyOf = keyReader(this.#keyColumns.map((column) => must(fields[column - 2], 'the key is read')))
+    this.#writeRows = rowsWriter(code.row, code.several)
     this.#bytesMax = Math.floor(memoryBytes * CACHE_SHARE)
-    this.#initText = this.#textOf(this.#freshInit())
+    this.#initText = stateText(this.#freshInit())
   }
 
   /** Takes the states of all keys that have one; none needs to be asked for then. */
@@ -200,7 +198,7 @@ export class FoldSteps {
         const context = contextOf(entry.key, row)
         const state = this.#functions.step(JSON.parse(before), this.#eventOf(row), context)
         checkState(state)
-        const after = this.#textOf(state)
+        const after = stateText(state)
         if (finishes) this.#rowsOf(entry, after, row)
         before = after
         entry.positions.add(row[0], row[1])
@@ -228,7 +226,7 @@ export class FoldSteps {
       if (positions.count === 0) continue
       const at: Row = [positions.lastCommit, positions.lastIndex]
       try {
-        const text = this.#textOf(entry.state)
+        const text = stateText(entry.state)
         const rows = this.#rowsOf(entry, text, at, entry.state)
         lines.push(this.#lineOf(entry, text, rows))
       } catch {
@@ -272,22 +270,6 @@ export class FoldSteps {
     this.#complete = false
   }
 
-  /** Merges states in order; gives the text of the merged state and of the rows. */
-  mergeAll(texts: readonly string[], rawKey: readonly unknown[]): readonly [state: string, rows: string] {
-    const merge = must(this.#functions.merge, 'the fold has a merge')
-    let state: unknown = JSON.parse(must(texts[0], 'there is a state to merge'))
-    for (let index = 1; index < texts.length; index++) {
-      this.#progress.enter(phases.merge, 0, index)
-      state = merge(state, JSON.parse(texts[index] ?? 'null'))
-      checkState(state)
-    }
-    const text = this.#textOf(state)
-    const entry = { key: this.#keyOf([0, 0, ...this.#spread(rawKey)]) }
-    const rows = this.#rowsOf(entry, text, [0, 0], state)
-    this.#progress.leave()
-    return [text, rows]
-  }
-
   #spread(rawKey: readonly unknown[]): unknown[] {
     const row: unknown[] = []
     this.#keyColumns.forEach((column, at) => {
@@ -307,9 +289,10 @@ export class FoldSteps {
   }
 
   #newEntry(id: unknown, row: Row): Entry {
+    const raw = this.#keyColumns.map((column) => row[column])
     const entry: Entry = {
-      raw: this.#keyColumns.map((column) => row[column]),
-      key: this.#keyOf(row),
+      raw,
+      key: this.#keyOf(raw),
       state: undefined,
       text: undefined,
       flushed: undefined,
@@ -335,21 +318,9 @@ export class FoldSteps {
     return state
   }
 
-  #textOf(state: unknown): string {
-    const text = JSON.stringify(state)
-    if (text.length > TEXT_MAX) {
-      throw new Error(`the state has ${text.length} characters as JSON, more than ${TEXT_MAX}`)
-    }
-    return text
-  }
-
   #rowsOf(entry: Pick<Entry, 'key'>, text: string, [commit, index]: Row, state?: unknown): string {
     this.#progress.enter(phases.finish, commit, index)
-    const given = this.#functions.finish(state ?? JSON.parse(text), entry.key)
-    if (!this.#code.several) return given === null ? '[]' : `[${this.#writeRow(given)}]`
-    if (!Array.isArray(given))
-      throw new Error('`finish` of a fold with `several` has to give an array of rows')
-    return `[${given.map(this.#writeRow).join(',')}]`
+    return this.#writeRows(this.#functions.finish(state ?? JSON.parse(text), entry.key))
   }
 
   #lineOf(entry: Entry, text: string, rows: string): string {
@@ -389,35 +360,6 @@ function isSorted(rows: readonly Row[]): boolean {
     index = row[1]
   }
   return true
-}
-
-/** The key as functions see it: a value, or an object of several. */
-function keyReader(
-  { keys }: CodeFold,
-  fields: readonly Field[],
-  columns: readonly number[],
-): (row: readonly unknown[]) => unknown {
-  const reads = columns.map((column) => compileValue(must(fields[column - 2], 'the key is read').type))
-  const [only] = reads
-  const [column] = columns
-  if (keys.length === 1 && only !== undefined && column !== undefined) return (row) => only(row[column])
-  return (row) => {
-    const entries = keys.map((name, at) => [name, reads[at]?.(row[columns[at] ?? 0])] as const)
-    return Object.freeze(Object.fromEntries(entries))
-  }
-}
-
-function rowWriter({ row }: CodeFold): (row: unknown) => string {
-  const writer = compileWriter({ kind: 'object', fields: row })
-  return (given) => {
-    const text = writer.write(given)
-    if (text === undefined) {
-      const { place, clause } = writer.fault()
-      throw new Error(`what \`finish\` gave does not fit the view's columns: ${place || 'the row'} ${clause}`)
-    }
-    if (text.length > TEXT_MAX) throw new Error(`a row has ${text.length} characters, more than ${TEXT_MAX}`)
-    return text
-  }
 }
 
 function failureOf(error: unknown, [commit, index]: Row): FoldFailure {

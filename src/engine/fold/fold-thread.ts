@@ -72,10 +72,6 @@ function call({ method, args }: ToFold): unknown {
     case 'abort':
       fold.abort()
       return null
-    case 'merge': {
-      const { states, key } = args as FoldCalls['merge']['args']
-      return fold.mergeAll(states, key)
-    }
     default:
       return unreachable(method)
   }

@@ -6,7 +6,7 @@ import { rowsType } from '../../plan/plan-fold.ts'
 import { keyTexts } from '../../plan/queries.ts'
 import { must } from '../../std/assert.ts'
 import type { Key } from './code-folder.ts'
-import { TEXT_MAX } from './fold-steps.ts'
+import { TEXT_MAX } from './fold-shape.ts'
 
 /** A line holds a state, its text escaped once more, and the rows. */
 const LINE_BYTES_MAX = 8 * TEXT_MAX

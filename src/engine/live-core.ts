@@ -59,6 +59,7 @@ export class LiveCore {
   #pumping = false
   #stopped = false
   #ticks = 0
+  #cancelLater: (() => void) | undefined
   #threads = 1
   /** Cut up to which views are folded one by one. */
   #carefulTo: CommitSeq
@@ -252,6 +253,21 @@ export class LiveCore {
       }
     }
     this.#pumping = false
+    this.#pumpLater()
+  }
+
+  /** A view that waits for what no event brings, such as memory or its code, is tried again without one. */
+  #pumpLater(): void {
+    const { sources, views } = this.#state
+    const now = systemClock.monotonicMs()
+    const waiting = [...views.values()].filter(
+      ({ readSet, retryAtMs }) => retryAtMs > now && readSet.cut < sources.log.durable,
+    )
+    const nextMs = Math.min(...waiting.map((view) => view.retryAtMs))
+    this.#cancelLater?.()
+    this.#cancelLater = undefined
+    if (this.#stopped || !Number.isFinite(nextMs)) return
+    this.#cancelLater = systemClock.after(nextMs - now + 1, () => this.#pump())
   }
 
   /** One tick of the views whose turn it is, no further than where the next ones stand. */

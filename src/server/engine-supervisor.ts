@@ -143,6 +143,11 @@ export class EngineSupervisor {
     return settled()
   }
 
+  /** What somebody waits for in `until` may have come by another way than a report. */
+  lookAgain(): void {
+    this.#wake()
+  }
+
   /** Ends the engine and starts one with the spec of now. */
   async restart(reason: string): Promise<void> {
     const running = this.#running

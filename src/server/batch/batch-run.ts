@@ -233,7 +233,9 @@ async function tellEngine(
   const repair = differs ? { repair: id } : {}
   try {
     await running.engine.published(view, version, through, slices, { batch: cut, reload: true, ...repair })
-    if (repair.repair !== undefined) context.repairs.set(`${view}@${version}`, id)
+    if (repair.repair === undefined) return
+    context.repairs.set(`${view}@${version}`, id)
+    supervisor.lookAgain()
   } catch (error) {
     if (context.closing() || (error instanceof RefoldError && error.code === 'ENGINE_UNAVAILABLE')) return
     const reason = error instanceof Error ? error.message : String(error)

@@ -161,7 +161,7 @@ describe('the command line from the first day on', () => {
     const status = await run(['status'], url)
     assert.equal(status.code, 0, status.err)
     assert.match(status.out, /^orders +4 +242 +240 +0 /m)
-    assert.match(status.out, /^customers +[0-9a-f]{12} +live /m)
+    assert.match(status.out, /^customers +[0-9a-f]{12} +kappa +live /m)
     const live = await run(['explain', 'customers', '--json'], url)
     const local = await run(['explain', 'customers', '--json', '--local'])
     assert.deepEqual(JSON.parse(live.out).plan, JSON.parse(local.out).plan)

@@ -55,11 +55,15 @@ function batchBlocks({ batch, sql }: ViewPlan, style: Style): string[] {
     return `${rule.column}: ${mergeSql(rule)}${style.dim(approximate)}`
   })
   return [
-    block('batch', ['over everything up to the cut of the last batch', ...sqlLines(batch.sql)], style),
+    block('batch', ['over everything up to the cut of the last batch', ...asWritten(batch.sql)], style),
     block('batch reads', reads, style),
-    block('speed', ['over what came after it', ...sqlLines(sql)], style),
+    block('speed', ['over what came after it', ...asWritten(sql)], style),
     block('merged by', [batch.key.map(({ column }) => column).join(', '), ...rules], style),
   ]
+}
+
+function asWritten(sql: string): readonly string[] {
+  return sql.trim().split('\n')
 }
 
 function stageBlocks(stage: StagePlan, style: Style): string[] {

@@ -6,6 +6,7 @@
 import type { IdentityField, IdentityParts, KeptIdentity } from '../define/identity.ts'
 import type { JsonValue } from '../model/schema.ts'
 import { batchReasons } from './plan-batch-reasons.ts'
+import { functionReasons } from './plan-code-reasons.ts'
 import { sqlChanges } from './plan-sql-change.ts'
 import type { Reason } from './types.ts'
 
@@ -29,6 +30,7 @@ export function versionReasons(old: DefinedView, next: WantedView): readonly Rea
     ...formatReasons(old.identity, next.identity),
     ...lateReasons(old.identity, next.identity),
     ...batchReasons(old.identity.batch, next.identity.batch),
+    ...functionReasons(old.identity.functions, next.identity.functions),
   ]
   if (reasons.length > 0) return reasons
   const text = 'an earlier release made the version and kept no record of what decided it'

@@ -70,8 +70,11 @@ export interface CheckedView {
   readonly differing: number
 }
 
-/** Folds every live version of a folder again and compares it with its slices, at the cut that these reach. */
-export async function checkFolder(dataDir: string): Promise<readonly CheckedView[]> {
+/**
+ * Folds every live version of a folder again and compares it with its slices, at the cut that these reach. `root` is
+ * the project's folder, for the packages of logic in TypeScript.
+ */
+export async function checkFolder(dataDir: string, root = process.cwd()): Promise<readonly CheckedView[]> {
   return await withDataFolder(dataDir, async ({ catalog, folder, pins }) => {
     const past = new PastStates({
       ...{ catalog, pins, logger: silentLogger, streams: () => latestStreams(catalog), writeSkips: () => {} },
@@ -79,6 +82,7 @@ export async function checkFolder(dataDir: string): Promise<readonly CheckedView
       engine: createPastEngine({
         ...{ memoryBytes: MEMORY_BYTES, threads: 2, clock: systemClock },
         scratchDir: join(folder.scratch, 'check'),
+        code: { folder: folder.code, root },
       }),
     })
     try {

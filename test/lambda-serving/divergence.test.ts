@@ -99,8 +99,8 @@ test('one corrupted row is named by the next batch, with its key and both rows, 
   )
   const [row] = found[0]?.sample ?? []
   assert.deepEqual([row?.what, row?.cause, row?.key], ['changed', 'damage', { user: 'u5' }])
-  assert.deepEqual((row?.served as { total: string }).total, wrong?.['total'])
-  assert.deepEqual((row?.computed as { total: string }).total, right?.['total'])
+  const sides = row as unknown as { served: { total: string }; computed: { total: string } }
+  assert.deepEqual([sides.served.total, sides.computed.total], [wrong?.['total'], right?.['total']])
   await shop.check()
   // The table says the same, and the alarm stands until the next batch finds nothing.
   const [told] = await shop.sql('SELECT view, batch, what, cause, key FROM refold.divergence')

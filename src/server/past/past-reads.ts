@@ -3,10 +3,9 @@
  * engine. No state.
  */
 
-import { holdsLate, lateCutWhen } from '../../catalog/late-cuts.ts'
 import { historyTrimmed, trims } from '../../catalog/trims.ts'
 import { readVersion, type Serving, versions } from '../../catalog/versions.ts'
-import type { Rows, SqlRead, ViewRead } from '../../engine/engine.ts'
+import type { LayerName, Rows, SqlRead, ViewRead } from '../../engine/engine.ts'
 import type { PastState } from '../../engine/past.ts'
 import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { type ErrorBody, RefoldError, toErrorBody } from '../../model/errors.ts'
@@ -15,6 +14,7 @@ import type { Moment, ReadOptions } from '../../serve/core.ts'
 import { nearestName } from '../../std/nearest-name.ts'
 import type { ServerContext } from '../context.ts'
 import { systemTableColumns } from '../system-tables.ts'
+import { lateCutOf, layerState, namesLayers, type PastVersion } from './past-layers.ts'
 
 /** A moment, found: which cut and which versions. */
 export interface PastPoint {
@@ -25,6 +25,8 @@ export interface PastPoint {
   readonly us?: number
   /** Microseconds, where a report is asked for. */
   readonly reportedUs?: number
+  /** By view with a batch layer: T, where it is known what was shown. */
+  readonly batches?: Readonly<Record<string, CommitSeq>>
 }
 
 export type PastAnswer = Rows & {
@@ -45,8 +47,8 @@ export async function pointAt(context: ServerContext, moment: Moment, serving: S
     case 'time':
       return { cut: await cutAt(context, moment.us), versions: serving, stalledAt: {}, us: moment.us }
     case 'reported': {
-      const { cut, versions: reported, stalledAt } = context.reports.at(moment.us)
-      return { cut, versions: reported, stalledAt, us: moment.us, reportedUs: moment.us }
+      const { cut, versions: reported, stalledAt, batches } = context.reports.at(moment.us)
+      return { cut, versions: reported, stalledAt, us: moment.us, reportedUs: moment.us, batches }
     }
   }
 }
@@ -92,10 +94,11 @@ export async function readPastView(
   point: PastPoint,
   options: ReadOptions,
 ): Promise<PastAnswer> {
-  const { view, version: pinned, ...read } = request
-  const state = stateOfView(context, view, pinned, point)
+  const { view, version: pinned, layer, ...read } = request
+  const state = stateOfView(context, view, pinned, point, layer)
   const rows = await context.past.read(state, read, timing(options))
-  return { ...rows, cut: state.cut, versions: { [view]: state.version } }
+  const cut = layer === 'batch' ? point.cut : state.cut
+  return { ...rows, cut, versions: { [view]: state.version } }
 }
 
 /** The state that a read of a view at a point is of. */
@@ -104,11 +107,13 @@ export function stateOfView(
   view: string,
   pinned: VersionId | undefined,
   point: PastPoint,
+  layer?: LayerName,
 ): PastState {
   const version = pinned ?? point.versions[view]
   if (version === undefined) throw notThere(context, view, point)
   const cut = pinned === undefined ? (point.stalledAt[view] ?? point.cut) : point.cut
-  return stateOf(context, view, version, cut, point.us)
+  const wanted = { view, version, cut }
+  return layer === undefined ? stateOf(context, wanted, point) : layerState(context, wanted, point, layer)
 }
 
 export async function readPastSql(
@@ -126,16 +131,22 @@ export async function readPastSql(
       new RefoldError('SQL_PAST_SYSTEM', `table "refold.${name}" cannot be read as it was`),
     )
   }
+  const layers = namesLayers(request.sql) ? (['batch', 'speed'] as const) : []
   for (const [view, version] of Object.entries(point.versions)) {
     const cut = point.stalledAt[view] ?? point.cut
-    try {
-      states[view] = stateOf(context, view, version, cut, point.us)
-    } catch (error) {
-      const plan = readVersion(context.catalog, view, version)?.plan
-      if (plan === undefined) continue
-      refused[view] = toErrorBody(error)
-      states[view] = { view, version, plan, slices: [], border: cut, cut, skipped: [] }
+    const wanted = { view, version, cut }
+    const add = (name: string, state: () => PastState) => {
+      try {
+        states[name] = state()
+      } catch (error) {
+        const plan = readVersion(context.catalog, view, version)?.plan
+        if (plan === undefined) return
+        refused[name] = toErrorBody(error)
+        states[name] = { view, version, plan, slices: [], border: cut, cut, skipped: [] }
+      }
     }
+    add(view, () => stateOf(context, wanted, point))
+    for (const layer of layers) add(`${layer}.${view}`, () => layerState(context, wanted, point, layer))
   }
   const read = {
     cut: point.cut,
@@ -144,18 +155,14 @@ export async function readPastSql(
     refused,
   }
   const { views, ...rows } = await context.past.sql(read, timing(options))
-  const used = Object.entries(point.versions).filter(([view]) => views.includes(view))
+  const named = new Set(views.map((name) => name.slice(name.indexOf('.') + 1)))
+  const used = Object.entries(point.versions).filter(([view]) => named.has(view))
   return { ...rows, cut: point.cut, versions: Object.fromEntries(used) }
 }
 
 /** A state of a reader's choice; one that begins later than the cut has no answer for it. */
-function stateOf(
-  context: ServerContext,
-  view: string,
-  version: VersionId,
-  cut: CommitSeq,
-  us: number | undefined,
-): PastState {
+function stateOf(context: ServerContext, wanted: PastVersion, point: PastPoint): PastState {
+  const { view, version, cut } = wanted
   const start = readVersion(context.catalog, view, version)?.start ?? 0
   if (cut < start) {
     throw new RefoldError(
@@ -163,12 +170,8 @@ function stateOf(
       `version "${version.slice(0, 12)}" of view "${view}" begins at cut ${start}, after cut ${cut}`,
     )
   }
-  if (us === undefined) return context.past.stateAt(view, version, cut)
-  // A batch that was published later may end at this cut, or before it: readers of that time had an earlier one.
-  const lateCut = lateCutWhen(context.catalog, { view, version, cut }, Math.floor(us / 1000))
-  const plan = readVersion(context.catalog, view, version)?.plan
-  const isKnown = lateCut > 0 || (plan !== undefined && holdsLate(plan))
-  return context.past.stateAt(view, version, cut, isKnown ? { lateCut } : {})
+  const lateCut = lateCutOf(context, wanted, point)
+  return context.past.stateAt(view, version, cut, lateCut === undefined ? {} : { lateCut })
 }
 
 /** What a stream was before it was trimmed, or what was reported of it then, can not be counted again. */

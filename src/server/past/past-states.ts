@@ -21,6 +21,7 @@ import type { CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { StreamDef } from '../../model/schema.ts'
 import { BATCH_PART } from '../../plan/batch-columns.ts'
+import type { ViewPlan } from '../../plan/plan.ts'
 import { partNames } from '../../plan/queries.ts'
 import { sliceChain } from '../../run/slice-chain.ts'
 import type { Logger } from '../../std/logger.ts'
@@ -82,8 +83,8 @@ export class PastStates implements Past {
         (late === undefined || fitsLateCut(slice, late)),
     )
     const parts = stage === undefined ? [] : partNames(stage)
-    const start = Math.min(row.start, cut)
-    const layer = row.plan.batch && this.#layer(row, cut, options)
+    const start = Math.min(Math.max(row.start, options.after ?? 0), cut)
+    const layer = options.after === undefined ? row.plan.batch && this.#layer(row, cut, options) : undefined
     const own = layer?.slice === undefined ? [] : [layer.slice]
     const { slices: chain, border } = sliceChain(usable, parts, layer?.definition.to ?? start, cut)
     const slices = [...own, ...chain]
@@ -92,7 +93,7 @@ export class PastStates implements Past {
     return {
       view,
       version,
-      plan: row.plan,
+      plan: options.after === undefined ? row.plan : speedPlan(row.plan),
       slices: slices.map(({ stage: name, part, path, from, to, rows, bytes, checksum }) => ({
         ...{ view, version, stage: name, part, path, from, to, rows, bytes, checksum },
       })),
@@ -224,6 +225,11 @@ export class PastStates implements Past {
       }
     }
   }
+}
+
+/** The speed layer of two definitions by itself. */
+function speedPlan({ batch: _, ...plan }: ViewPlan): ViewPlan {
+  return plan
 }
 
 function damagedPath(error: unknown): string | undefined {

@@ -16,6 +16,8 @@ export interface StateOptions {
    * the cut of its batch layer. Left out: that of its last batch up to the cut.
    */
   readonly lateCut?: CommitSeq
+  /** What came after this cut alone: the speed layer over a batch that ends there. */
+  readonly after?: CommitSeq
 }
 
 export interface PastQuestion {

@@ -4,6 +4,7 @@
  */
 
 import { everLive } from '../../catalog/journal.ts'
+import { fitsLateCut, holdsLate, lateCut } from '../../catalog/late-cuts.ts'
 import type { Catalog } from '../../catalog/open-catalog.ts'
 import { pastSlicesOf } from '../../catalog/slices.ts'
 import { type VersionRow, type VersionState, versions } from '../../catalog/versions.ts'
@@ -48,8 +49,12 @@ export function chainTo(
   options: { readonly basesOnly?: boolean; readonly damaged?: ReadonlySet<string> } = {},
 ): SliceChain {
   const stage = row.plan.stages[0]
+  const late = holdsLate(row.plan) ? lateCut(catalog, row.view, row.version) : undefined
   const usable = pastSlicesOf(catalog, row.view, row.version).filter(
-    (slice) => (options.basesOnly !== true || slice.base) && options.damaged?.has(slice.path) !== true,
+    (slice) =>
+      (options.basesOnly !== true || slice.base) &&
+      options.damaged?.has(slice.path) !== true &&
+      (late === undefined || fitsLateCut(slice, late)),
   )
   return sliceChain(usable, stage === undefined ? [] : partNames(stage), row.start, cut)
 }

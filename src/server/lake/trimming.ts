@@ -10,6 +10,8 @@
 
 import { recordAudit } from '../../catalog/journal.ts'
 import { lakeManifest } from '../../catalog/lake.ts'
+import { holdsLate, lateCut } from '../../catalog/late-cuts.ts'
+import type { Catalog } from '../../catalog/open-catalog.ts'
 import { recordTrim, trimOf } from '../../catalog/trims.ts'
 import { readVersion, type VersionRow } from '../../catalog/versions.ts'
 import type { CommitSeq } from '../../model/cut.ts'
@@ -78,6 +80,7 @@ export class LakeTrimming {
     const files = filesOf(lakeManifest(catalog).files, stream).filter((file) => file.to <= cut)
     const rows = files.length === 0 ? [] : versionsOver(catalog, stream, cut)
     refuseForBatches(rows, stream, cut)
+    refuseForHeld(catalog, rows, stream, cut)
     const needs = rows.map((row) => trimNeed(catalog, row, cut))
     const answer: TrimAnswer = {
       stream,
@@ -178,6 +181,22 @@ function refuseForBatches(rows: readonly VersionRow[], stream: string, cut: Comm
     'TRIM_REFUSED',
     `stream "${stream}" up to cut ${cut} is read by the batch SQL of ${names.join(', ')}, which runs over all of history`,
     { hint: 'Give these views one definition, whose state can be kept as a base, or keep the events.' },
+  )
+}
+
+/** Late events that wait for a batch would be gone before it. */
+function refuseForHeld(catalog: Catalog, rows: readonly VersionRow[], stream: string, cut: CommitSeq): void {
+  const waiting = rows.filter(
+    ({ view, version, plan, state }) =>
+      state !== 'retired' && state !== 'failed' && holdsLate(plan) && lateCut(catalog, view, version) < cut,
+  )
+  const [first] = waiting
+  if (first === undefined) return
+  const names = waiting.map(({ view, version, state }) => `"${view}" ${version.slice(0, 12)} (${state})`)
+  throw new RefoldError(
+    'TRIM_REFUSED',
+    `late events of stream "${stream}" up to cut ${cut} wait for the next batch of ${names.join(', ')}`,
+    { hint: `Run \`refold batch ${first.view} --wait\` first.` },
   )
 }
 

@@ -4,6 +4,7 @@
  * and of versions that the engine does not hold, are led to the past engine. State: the greatest cut that was shown.
  */
 
+import { pausedVersion } from '../catalog/paused.ts'
 import { trimmedIn } from '../catalog/trims.ts'
 import { readVersion, type Serving } from '../catalog/versions.ts'
 import type { LayerName, ReadStamp, Rows, SqlRead, ViewProgress, ViewRead } from '../engine/engine.ts'
@@ -241,13 +242,19 @@ export class Answers {
     const { supervisor } = this.#context
     const progress = () => supervisor.viewProgress(view, version ?? this.#context.serving()[view] ?? '')
     const there = await supervisor.until(
-      () => (progress()?.cut ?? -1) >= cut || standsStill(progress()),
+      () => (progress()?.cut ?? -1) >= cut || this.#standsStill(progress()),
       deadline,
       signal,
     )
     const found = progress()
     if (there && ((found?.cut ?? -1) >= cut || !named)) return
     throw notReached(`view "${view}"`, cut, found?.cut, found?.stalled?.message ?? found?.paused)
+  }
+
+  /** A view that was resumed may be one that the engine has not heard of yet. */
+  #standsStill(progress: ViewProgress | undefined): boolean {
+    if (progress?.paused === undefined) return progress?.stalled !== undefined
+    return pausedVersion(this.#context.catalog, progress.view, progress.version) !== undefined
   }
 
   async #reachAll(cut: CommitSeq, deadline: number, signal?: AbortSignal): Promise<void> {
@@ -300,10 +307,6 @@ export class Answers {
   #left(deadline: number): number {
     return Math.max(1, Math.ceil(deadline - this.#context.clock.monotonicMs()))
   }
-}
-
-function standsStill(progress: Pick<ViewProgress, 'stalled' | 'paused'> | undefined): boolean {
-  return progress?.stalled !== undefined || progress?.paused !== undefined
 }
 
 function notReached(what: string, wanted: CommitSeq, at: CommitSeq | undefined, stall?: string): RefoldError {

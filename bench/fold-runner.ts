@@ -5,6 +5,7 @@
  */
 
 import { DuckDBInstance } from '@duckdb/node-api'
+import type { CodePlace } from '../src/define/logic-modules.ts'
 import type { Job } from '../src/engine/engine.ts'
 import { runInWorker } from '../src/engine/run-in-worker.ts'
 
@@ -15,6 +16,7 @@ export type FoldTask =
       readonly tempDir: string
       readonly threads: number
       readonly memoryBytes: number
+      readonly code?: CodePlace
     }
   | {
       readonly kind: 'plain'
@@ -32,7 +34,12 @@ process.once('message', async (task: FoldTask) => {
   if (task.kind === 'fold') {
     await runInWorker(
       task.job,
-      { memoryBytes: task.memoryBytes, threads: task.threads, tempDir: task.tempDir },
+      {
+        memoryBytes: task.memoryBytes,
+        threads: task.threads,
+        tempDir: task.tempDir,
+        ...(task.code === undefined ? {} : { code: task.code }),
+      },
       () => {},
     )
   } else {

@@ -17,9 +17,10 @@ import { type BenchContext, holds, type Measurement, ratioToGate, showGate } fro
 import { readsSuite } from './reads-suite.ts'
 import { replaySuite } from './replay-suite.ts'
 import { restartSuite } from './restart-suite.ts'
+import { typescriptSuite } from './typescript-suite.ts'
 import { viewsSuite } from './views-suite.ts'
 
-const suites = [ingestSuite, viewsSuite, readsSuite, restartSuite, foldSuite, replaySuite]
+const suites = [ingestSuite, viewsSuite, readsSuite, restartSuite, foldSuite, typescriptSuite, replaySuite]
 const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },

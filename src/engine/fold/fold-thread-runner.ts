@@ -68,6 +68,8 @@ export class FoldThread {
     const id = this.#nextId++
     const { promise, resolve, reject } = Promise.withResolvers<unknown>()
     this.#waiting.set(id, { resolve, reject })
+    // A process goes on for what it waits for, and not for a thread that is idle.
+    thread.ref()
     const message: ToFold = { id, method, args }
     thread.postMessage(message)
     return (await promise) as FoldCalls[M]['result']
@@ -105,7 +107,6 @@ export class FoldThread {
       this.#die(thread, memory ? 'memory' : 'crash', error.message)
     })
     thread.on('exit', () => this.#die(thread, 'crash', 'its thread ended'))
-    thread.unref()
     this.#timer = setInterval(() => void this.#look(thread), Math.max(LOOK_MS_MIN, this.#start.stepMs / 4))
     this.#timer.unref()
     await promise
@@ -129,6 +130,7 @@ export class FoldThread {
   #answer(id: number): Waiting | undefined {
     const waiting = this.#waiting.get(id)
     this.#waiting.delete(id)
+    if (this.#waiting.size === 0) this.#thread?.unref()
     return waiting
   }
 

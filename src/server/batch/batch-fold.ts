@@ -49,7 +49,7 @@ export async function foldLayer(context: ServerContext, order: FoldOrder): Promi
   if (order.row.plan.batch !== undefined) {
     const range = { from: order.row.start, to: order.cut }
     await context.pins.with((sources) => checkInputs(inputFiles(sources, order.row, range)))
-    return await runDefinition(context, order)
+    return await runDefinition(context, { ...order, stagingDir: batchStaging(context, order.id) })
   }
   return await context.pins.with(async (sources) => {
     const bases = await soundBases(context, order.row)

@@ -3,13 +3,14 @@
  * history. The lake need not be complete up to T yet: the worker reads the hot log after it. No state.
  */
 
+import { rm } from 'node:fs/promises'
 import { beginBatch, chooseBatchCut, failBatch } from '../../catalog/batches.ts'
 import type { VersionRow } from '../../catalog/versions.ts'
 import type { JobOptions } from '../../engine/run-job.ts'
 import type { CommitRange } from '../../model/cut.ts'
 import type { ServerContext } from '../context.ts'
 import { runDefinition } from './batch-definition.ts'
-import type { FoldOrder } from './batch-fold.ts'
+import { batchStaging, type FoldOrder } from './batch-fold.ts'
 import { promiseAt, publishLayer } from './batch-run.ts'
 
 export interface FirstBatchOptions {
@@ -30,7 +31,7 @@ export async function buildFirstBatch(
     chooseBatchCut(catalog, id, cut)
     const promise = promiseAt(context, row, cut)
     const order: FoldOrder = { id, row, cut, incremental: false, signal, onWorker: () => {} }
-    const layer = await runDefinition(context, order, job)
+    const layer = await runDefinition(context, { ...order, stagingDir: batchStaging(context, id) }, job)
     context.crash('build.folded')
     const { told } = await context.publications.run(() =>
       publishLayer(context, order, { layer, compared: undefined, promise }, cut),
@@ -41,5 +42,7 @@ export async function buildFirstBatch(
   } catch (error) {
     failBatch(catalog, id, error instanceof Error ? error.message : String(error))
     throw error
+  } finally {
+    await rm(batchStaging(context, id), { recursive: true, force: true })
   }
 }

@@ -254,6 +254,14 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (batch, number)
   ) STRICT;
 
+  -- Slice chains of views that run as hybrid, which are kept: a replay of the same version begins at one.
+  CREATE TABLE snapshots (
+    view TEXT NOT NULL, version TEXT NOT NULL, cut INTEGER NOT NULL, engine TEXT NOT NULL, made_ms INTEGER NOT NULL,
+    -- Of its slices, relative to the data folder, as JSON.
+    paths TEXT NOT NULL,
+    PRIMARY KEY (view, version, cut)
+  ) STRICT;
+
   -- Views that are not folded, because the engine failed on them again and again, or because somebody said so.
   CREATE TABLE paused (
     view TEXT NOT NULL, version TEXT NOT NULL, reason TEXT NOT NULL, time_ms INTEGER NOT NULL,

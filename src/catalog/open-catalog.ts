@@ -44,6 +44,7 @@ export type TransactionKind =
   | 'begin-batch'
   | 'end-batch'
   | 'publish-batch'
+  | 'snapshots'
   | 'pause-view'
   | 'record-dead-letters'
 

@@ -15,6 +15,7 @@ import { BATCH_PART } from '../plan/batch-columns.ts'
 import { assert } from '../std/assert.ts'
 import { appendCut } from './journal.ts'
 import type { Catalog, SqlRow } from './open-catalog.ts'
+import { snapshotPaths } from './view-snapshots.ts'
 
 /** A slice as the engine describes it (`engine/engine.ts` has the same shape). */
 export interface SliceRow extends CommitRange {
@@ -139,12 +140,16 @@ export function allSlices(catalog: Catalog): readonly SliceRow[] {
 
 /**
  * Forgets the slices of a version and gives them back, so that their files can be deleted. Bases stay, superseded:
- * nothing else can say what the version was before events were trimmed.
+ * nothing else can say what the version was before events were trimmed. Those of snapshots stay too.
  */
 export function dropSlices(catalog: Catalog, view: string, version: VersionId): readonly SliceRow[] {
   return catalog.transaction('drop-slices', () => {
-    const dropped = pastSlicesOf(catalog, view, version).filter(({ base }) => !base)
-    catalog.run('DELETE FROM slices WHERE view = ? AND version = ? AND base = 0', view, version)
+    const kept = snapshotPaths(catalog, view, version)
+    const dropped = pastSlicesOf(catalog, view, version).filter(
+      ({ base, path }) => !base && !kept.has(storedPath(catalog, path)),
+    )
+    for (const { path } of dropped)
+      catalog.run('DELETE FROM slices WHERE path = ?', storedPath(catalog, path))
     catalog.run(
       'UPDATE slices SET superseded_ms = ? WHERE view = ? AND version = ? AND superseded_ms IS NULL',
       catalog.clock.nowMs(),

@@ -30,6 +30,7 @@ import { Serial } from '../std/serial.ts'
 import { refoldBadSlices } from './bad-slices.ts'
 import { Batches } from './batch/batches.ts'
 import { compareBatch } from './batch/compare-batch.ts'
+import { Snapshots } from './batch/snapshots.ts'
 import { checkedViews } from './checked-project.ts'
 import { Checks } from './checks/checks.ts'
 import { CommitHistory } from './commit-history.ts'
@@ -159,6 +160,7 @@ class Server implements RunningServer {
   readonly #sealing: Sealing
   readonly #lake: LakeKeeping
   readonly #batches: Batches
+  readonly #snapshots: Snapshots
   readonly #checks: Checks
   readonly #verify: Verify
   readonly #pauses: Pauses
@@ -234,6 +236,7 @@ class Server implements RunningServer {
       ...{ context: this.#context, lake: this.#lake.moving, sealing: this.#sealing },
       compare: compareBatch,
     })
+    this.#snapshots = new Snapshots(this.#context, this.#sealing)
     this.#versions = new ViewVersions(this.#context)
     this.#history = new HistoryKeeper(this.#context)
     this.#deployment = new Deployment(this.#context, this.#holder, (view, hold, signal) =>
@@ -332,7 +335,10 @@ class Server implements RunningServer {
     else this.#background('deploys', this.#deployment.goOn(kept))
     this.#every(SEAL_CHECK_MS, () => this.#sealing.check())
     this.#lake.begin((periodMs, task) => this.#every(periodMs, task))
-    this.#every(BATCH_CHECK_MS, () => this.#batches.tick())
+    this.#every(BATCH_CHECK_MS, () => {
+      this.#batches.tick()
+      this.#snapshots.tick()
+    })
     this.#every(JOURNAL_MS, () => this.#journaling.write())
     const cleaning = new HistoryCleaning(this.#context, () => this.#project.history ?? historyDefaults)
     this.#every(this.#options.historyCheckMs ?? HISTORY_CHECK_MS, () => cleaning.check())
@@ -394,6 +400,7 @@ class Server implements RunningServer {
     this.#versions.stop()
     await this.deploys.stop()
     await this.#batches.stop()
+    await this.#snapshots.settled()
     await this.#checks.stop()
     await this.#verify.stop()
     await this.http?.close()

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import type { BatchInfo } from '../../src/serve/core-batches.ts'
@@ -87,7 +87,8 @@ for (const how of ['damaged', 'missing'] as const) {
     copyFileSync(path, kept)
     const bytes = readFileSync(path)
     if (how === 'damaged') bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 0x20
-    writeFileSync(path, how === 'damaged' ? bytes : '')
+    if (how === 'damaged') writeFileSync(path, bytes)
+    else rmSync(path)
     const failed = await shop.batch('per_user')
     assert.equal(failed.state, 'failed')
     assert.ok(failed.reason?.includes(path), failed.reason ?? '')

@@ -13,6 +13,7 @@ import { recordSkipped } from '../../catalog/skipped.ts'
 import { dropSlices } from '../../catalog/slices.ts'
 import { historyTrimmed, trimmedBeyond } from '../../catalog/trims.ts'
 import { addVersion, type NewVersion, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
+import { forgetSnapshots, viewSnapshots } from '../../catalog/view-snapshots.ts'
 import { replayRanges, sizeOf, streamHistory } from '../../deploy/stream-history.ts'
 import type { LogSources } from '../../engine/engine.ts'
 import type { JobOptions } from '../../engine/run-job.ts'
@@ -20,6 +21,7 @@ import type { CommitRange, CommitSeq, VersionId } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import { FOLD_EVENTS } from '../../run/kappa.ts'
 import { buildFirstBatch } from '../batch/first-batch.ts'
+import { beginWithSnapshot } from '../batch/snapshots.ts'
 import type { ServerContext } from '../context.ts'
 import { engineViewOf } from '../engine-spec.ts'
 import { keepReferences } from '../keep-references.ts'
@@ -67,6 +69,11 @@ export function recordVersion(
     logger.info('slices of a version do not fit its plan any more; it is folded again', {
       view: wanted.view,
     })
+    const { view, version } = wanted
+    forgetSnapshots(
+      catalog,
+      viewSnapshots(catalog, view).filter((snapshot) => snapshot.version === version),
+    )
     deleteSlices(context, wanted.view, wanted.version)
   }
   const unchanged =
@@ -114,6 +121,7 @@ export async function foldHistory(
   const begun = readVersion(catalog, view, version)
   // Events up to its base are gone from the log, and need not be folded.
   if (begun !== undefined && baseReach(catalog, begun) > begun.sealed) beginWithBase(catalog, view, version)
+  else if (begun !== undefined && begun.sealed === begun.start) await beginWithSnapshot(context, begun)
   for (;;) {
     const row = readVersion(catalog, view, version)
     if (row === undefined) return

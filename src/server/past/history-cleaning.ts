@@ -9,8 +9,9 @@
 
 import { rmSync } from 'node:fs'
 import { thinReports } from '../../catalog/reports.ts'
-import { dropSlices, forgetSlices, pastSlicesOf } from '../../catalog/slices.ts'
+import { dropSlices, forgetSlices, pastSlicesOf, storedPath } from '../../catalog/slices.ts'
 import { readVersion } from '../../catalog/versions.ts'
+import { snapshotPaths } from '../../catalog/view-snapshots.ts'
 import type { HistorySettings } from '../../define/types.ts'
 import { partNames } from '../../plan/queries.ts'
 import { slicesToForget } from '../../run/slice-history.ts'
@@ -72,9 +73,10 @@ export class HistoryCleaning {
     }
     const stage = row.plan.stages[0]
     const parts = stage === undefined ? [] : partNames(stage)
+    const kept = snapshotPaths(catalog, view, version)
     const forgotten = slicesToForget({ slices, parts, start: row.start }, clock.nowMs(), quickMs)
       .map(({ path }) => path)
-      .filter((path) => !past.isUsed(path))
+      .filter((path) => !past.isUsed(path) && !kept.has(storedPath(catalog, path)))
     forgetSlices(catalog, forgotten)
     for (const path of forgotten) rmSync(path, { force: true })
     if (forgotten.length > 0) logger.debug('superseded slices let go', { view, slices: forgotten.length })

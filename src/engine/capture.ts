@@ -38,7 +38,7 @@ export async function captureView(
       : batchSliceQuery(readSet.plan, batch, viewQuery(readSet))
   const file = await copyToParquet(connection, sql, path, { signal })
   const from = tail.length === 0 ? cut : sealed
-  const layer = batch === undefined ? {} : { batch: readSet.batchLayer?.cut ?? 0 }
+  const layer = { batch: batch === undefined ? (readSet.batch ?? 0) : (readSet.batchLayer?.cut ?? 0) }
   const ticks = await ticksOf(connection, readSet, tail, from)
   return { view, version, cut, path, ...file, ...layer, from, ticks }
 }

@@ -244,7 +244,7 @@ export interface CapturedView {
   readonly rows: number
   readonly bytes: number
   readonly checksum: number
-  /** Of a view with two definitions: the cut of its batch layer. */
+  /** T of the batch that it was answered from; 0 without one. */
   readonly batch?: CommitSeq
   /** The ticks after this cut, which no slice holds yet. */
   readonly from: CommitSeq

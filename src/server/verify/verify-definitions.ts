@@ -30,7 +30,7 @@ export async function verifyDefinitions(
 ): Promise<VerifyReport> {
   const { view, version, cut, share, captured } = request
   const beganMs = context.clock.monotonicMs()
-  const options = captured?.batch === undefined ? {} : { lateCut: captured.batch }
+  const options = captured === undefined ? {} : { lateCut: captured.batch ?? 0 }
   const tag = `${version} verify ${randomSeed()}`
   const again = {
     ...context.past.stateAt(view, version, cut, { ...options, fromLog: true }),

@@ -6,6 +6,7 @@
 
 import { rm } from 'node:fs/promises'
 import { relative } from 'node:path'
+import { fitsLateCut } from '../../catalog/late-cuts.ts'
 import { slicesOf } from '../../catalog/slices.ts'
 import { readVersion, type VersionRow } from '../../catalog/versions.ts'
 import type { CapturedView, SliceInfo } from '../../engine/engine.ts'
@@ -21,6 +22,7 @@ import { must } from '../../std/assert.ts'
 import { sumFile } from '../../std/file-sum.ts'
 import { randomSeed } from '../../std/random.ts'
 import type { ServerContext } from '../context.ts'
+import { lateCutOf } from '../past/past-layers.ts'
 import { damagedSlices, locateFaults } from './locate-faults.ts'
 import { verifyDefinitions } from './verify-definitions.ts'
 import { DETAILS_MAX, toDifference, VERIFY_TIMEOUT_MS, type VerifyOne, type VerifyRun } from './verify-run.ts'
@@ -61,15 +63,19 @@ function runOf(
   const stage = soleStage(row.plan)
   const condition = sampleCondition(stage, share, cut)
   const tag = `${version} verify ${randomSeed()}`
+  // What was captured stands on a batch of its own; another may have been published since.
+  const known = captured === undefined ? {} : { batches: { [view]: captured.batch ?? 0 } }
+  const lateCut = lateCutOf(context, { view, version, cut }, known)
+  const at = lateCut === undefined ? {} : { lateCut }
   const again = {
-    ...context.past.stateAt(view, version, cut, { fromLog: true }),
+    ...context.past.stateAt(view, version, cut, { ...at, fromLog: true }),
     plan: mergedPlan(row.plan, condition),
     version: `${tag} again`,
   }
   const served: PastState =
     captured === undefined
       ? {
-          ...context.past.stateAt(view, version, cut),
+          ...context.past.stateAt(view, version, cut, at),
           plan: mergedPlan(row.plan, condition),
           version: `${tag} served`,
         }
@@ -81,7 +87,8 @@ function runOf(
           border: cut,
           skipped: [],
         }
-  const slices = current.filter((slice) => slice.to <= cut)
+  const fits = (slice: SliceInfo) => lateCut === undefined || fitsLateCut(slice, lateCut)
+  const slices = current.filter((slice) => slice.to <= cut && fits(slice))
   return { ...request, context, row, from: again.border, slices, states: { served, again }, tag }
 }
 

@@ -4,9 +4,9 @@
  * the past engine, so the parts are differences between neighbours and add up. No state.
  */
 
-import { holdsLate, lateCutWhen } from '../../catalog/late-cuts.ts'
+import { holdsLate } from '../../catalog/late-cuts.ts'
 import { firstReport } from '../../catalog/reports.ts'
-import { readVersion, serving } from '../../catalog/versions.ts'
+import { serving } from '../../catalog/versions.ts'
 import { pairingOf } from '../../deploy/compare-columns.ts'
 import type { WhyReport } from '../../deploy/types.ts'
 import { whyParts } from '../../deploy/why-report.ts'
@@ -19,6 +19,7 @@ import type { Moment } from '../../serve/core.ts'
 import type { WhyRequest } from '../../serve/core-compare.ts'
 import { must } from '../../std/assert.ts'
 import type { ServerContext } from '../context.ts'
+import { lateCutOf } from '../past/past-layers.ts'
 import { lateAtOnce, lateByBatches } from './late-between.ts'
 import { versionsOf } from './version-pair.ts'
 import { watermarkAt } from './watermark-at.ts'
@@ -27,6 +28,8 @@ interface Report {
   readonly at: string | null
   /** The moment at which it was given, or could have been. */
   readonly us: number
+  /** By view with a batch layer: T, where it is known what was shown. */
+  readonly batches?: Readonly<Record<string, CommitSeq>>
   readonly cut: CommitSeq
   readonly version: VersionId
 }
@@ -49,10 +52,10 @@ export async function whyDifferent(context: ServerContext, request: WhyRequest):
   }
   const asking = { timeoutMs: TIMEOUT_MS, ...(signal === undefined ? {} : { signal }) }
   const { past } = context
-  const arrivedCut = lateCutOf(context, { ...to, version: from.version }, view)
-  const first = past.stateAt(view, from.version, from.cut, lateCutOf(context, from, view))
+  const arrivedCut = batchOf(context, { ...to, version: from.version }, view)
+  const first = past.stateAt(view, from.version, from.cut, batchOf(context, from, view))
   const arrived = past.stateAt(view, from.version, to.cut, arrivedCut)
-  const last = past.stateAt(view, to.version, to.cut, lateCutOf(context, to, view))
+  const last = past.stateAt(view, to.version, to.cut, batchOf(context, to, view))
   const stream = streamOf(context, first)
   const hold = holdsLate(first.plan)
   const watermarkUs = hold ? undefined : await watermarkAt(context, stream.name, from.cut, asking)
@@ -102,10 +105,10 @@ function reportAt(
   which: 'first' | 'last',
 ): Report {
   if (moment?.kind === 'reported' || moment?.kind === 'time') {
-    const { cut, versions, stalledAt } = context.reports.at(moment.us)
+    const { cut, versions, stalledAt, batches } = context.reports.at(moment.us)
     const version = versions[view]
     if (version === undefined) throw notReported(view, utcText(moment.us))
-    return { at: utcText(moment.us), us: moment.us, cut: stalledAt[view] ?? cut, version }
+    return { at: utcText(moment.us), us: moment.us, batches, cut: stalledAt[view] ?? cut, version }
   }
   const durable = context.log.state().cut.commit
   if (moment === undefined) {
@@ -118,9 +121,10 @@ function reportAt(
     throw new RefoldError('CUT_NOT_REACHED', `the log stands at cut ${durable}, not at cut ${moment.cut}`)
   }
   const us = momentOfCut(context, moment.cut, which)
-  const version = context.reports.at(us).versions[view]
+  const { versions, batches } = context.reports.at(us)
+  const version = versions[view]
   if (version === undefined) throw notReported(view, `cut ${moment.cut}`)
-  return { at: null, us, cut: moment.cut, version }
+  return { at: null, us, batches, cut: moment.cut, version }
 }
 
 /** A moment at which a cut was shown, in µs. */
@@ -170,14 +174,14 @@ function baseOf({ past }: ServerContext, first: PastState): PastState {
 }
 
 /** Which batch the view stood on in a report. */
-function lateCutOf(
-  { catalog }: ServerContext,
-  { version, cut, us }: Report,
+function batchOf(
+  context: ServerContext,
+  { version, cut, us, batches }: Report,
   view: string,
 ): { readonly lateCut?: CommitSeq } {
-  const row = readVersion(catalog, view, version)
-  if (row === undefined || !holdsLate(row.plan)) return {}
-  return { lateCut: lateCutWhen(catalog, { view, version, cut }, Math.floor(us / 1000)) }
+  const known = { us, ...(batches === undefined ? {} : { batches }) }
+  const lateCut = lateCutOf(context, { view, version, cut }, known)
+  return lateCut === undefined ? {} : { lateCut }
 }
 
 function shownReport({ at, cut, version }: Report): WhyReport['from'] {

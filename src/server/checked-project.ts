@@ -32,8 +32,7 @@ export async function checkedViews(project: ProjectDef, catalog: Catalog): Promi
     ...(planned.ok ? await checkMistakes(project, planned.views) : planned.mistakes),
   ]
   if (mistakes.length > 0 || !planned.ok) throw new ProjectMistakes(mistakes)
-  await keepFolds(project)
-  const faults = await keepFunctions(project)
+  const faults = [...(await keepFolds(project, planned.views)), ...(await keepFunctions(project))]
   if (faults.length > 0) throw new ProjectMistakes(faults)
   return planned.views
 }

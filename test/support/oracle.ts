@@ -45,6 +45,11 @@ export class Oracle {
     return result.getRows().map((row) => row.map((cell) => (cell === null ? null : String(cell))))
   }
 
+  /** For changes of the kept events. */
+  async run(sql: string): Promise<void> {
+    await this.#connection.run(sql)
+  }
+
   close(): void {
     this.#connection.closeSync()
   }

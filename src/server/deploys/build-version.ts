@@ -121,7 +121,8 @@ export async function foldHistory(
   const begun = readVersion(catalog, view, version)
   // Events up to its base are gone from the log, and need not be folded.
   if (begun !== undefined && baseReach(catalog, begun) > begun.sealed) beginWithBase(catalog, view, version)
-  else if (begun !== undefined && begun.sealed === begun.start) await beginWithSnapshot(context, begun)
+  else if (begun !== undefined && begun.sealed === begun.start && begun.plan.batch === undefined)
+    await beginWithSnapshot(context, begun)
   for (;;) {
     const row = readVersion(catalog, view, version)
     if (row === undefined) return

@@ -41,7 +41,11 @@ const network: Network = {
   hidden: hidden.map((unit) => unit.map(rounded)),
   output: output.map(rounded),
 }
-writeFileSync(values.out, `${JSON.stringify(network, undefined, 2)}\n`)
+// A list of numbers on a line, so that people can read what changed.
+const text = JSON.stringify(network, undefined, 2).replaceAll(/\[[^[\]]*\]/g, (list) =>
+  list.replaceAll(/\s+/g, ' ').replace('[ ', '[').replace(' ]', ']'),
+)
+writeFileSync(values.out, `${text}\n`)
 
 /** One step of gradient descent on the logarithmic loss. */
 function learn(reading: Reading): void {

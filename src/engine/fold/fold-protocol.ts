@@ -3,6 +3,7 @@
 import type { CodePlace } from '../../define/logic-modules.ts'
 import type { Field } from '../../model/schema.ts'
 import type { CodeFold } from '../../plan/plan.ts'
+import type { FoldFault } from './check-steps.ts'
 
 /** What the thread is started with. */
 export interface FoldThreadData {
@@ -44,6 +45,8 @@ export interface FoldCalls {
   }
   commit: { readonly args: null; readonly result: null }
   abort: { readonly args: null; readonly result: null }
+  /** Tries the functions on generated events; gives what is wrong. */
+  check: { readonly args: null; readonly result: FoldFault | null }
 }
 
 export interface Stepped {

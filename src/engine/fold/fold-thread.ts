@@ -5,10 +5,11 @@
 
 import { writeFileSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import type { FoldSpec } from '../../define/fold.ts'
+import type { FoldFunctions, FoldSpec } from '../../define/fold.ts'
 import { loadLogic, userStack, userText } from '../../define/logic-modules.ts'
 import { runPure } from '../../define/pure-context.ts'
 import { must, unreachable } from '../../std/assert.ts'
+import { checkSteps } from './check-steps.ts'
 import { phases, progressWriter } from './fold-progress.ts'
 import type { FoldCalls, FoldThreadData, FromFold, Stepped, ToFold } from './fold-protocol.ts'
 import { FoldSteps } from './fold-steps.ts'
@@ -20,6 +21,7 @@ const progress = progressWriter(shared)
 const { post } = { post: (message: FromFold) => port.postMessage(message) }
 
 let steps: FoldSteps | undefined
+let functions: FoldFunctions | undefined
 port.on('message', (message: ToFold) => {
   try {
     const result = runPure(() => call(message))
@@ -37,7 +39,9 @@ async function start(): Promise<void> {
     const logic = await loadLogic(place, code.hash)
     const spec = logic.find('fold', code.name) as FoldSpec | undefined
     if (spec === undefined) throw new Error(`"${code.entry}" declares no fold "${code.name}"`)
-    steps = runPure(() => new FoldSteps(code, fields, spec.functions, progress, memoryBytes))
+    const found = spec.functions
+    functions = found
+    steps = runPure(() => new FoldSteps(code, fields, found, progress, memoryBytes))
     progress.leave()
     post({ kind: 'ready' })
   } catch (error) {
@@ -72,6 +76,10 @@ function call({ method, args }: ToFold): unknown {
     case 'abort':
       fold.abort()
       return null
+    case 'check': {
+      const found = must(functions, 'the functions are there')
+      return checkSteps({ code, fields, functions: found, progress }) ?? null
+    }
     default:
       return unreachable(method)
   }

@@ -18,8 +18,8 @@ export const actions = stream('actions', {
   key: 'user_id',
   time: 'done_at',
   partitions: 4,
-  // An action that lies more than an hour before the newest one is late.
-  lateness: '1h',
+  // An action that lies more than six hours before the newest one is late.
+  lateness: '6h',
 })
 
 const dailyActive = `

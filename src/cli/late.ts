@@ -90,7 +90,7 @@ function shown(text: string, style: Style, width: number | undefined): string {
   const { view, late, cut, lateCut, held, total, events, next } = answer
   const how =
     late === 'hold'
-      ? `holds late events back: ${grouped(Number(held))} wait for the next batch, which goes on from cut ${lateCut}`
+      ? `holds late events back: ${grouped(Number(held))} wait for the next batch; up to cut ${lateCut} it has every event`
       : 'takes late events at once, into the rows they belong to'
   const head = `${style.bold(view)} ${how}\n${style.dim(`${grouped(Number(total))} late events up to cut ${cut}`)}\n`
   if (events.length === 0) return head

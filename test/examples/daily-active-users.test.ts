@@ -11,7 +11,7 @@ import { after, before, describe, test } from 'node:test'
 import { ExampleRun } from '../support/example-run.ts'
 import { Oracle, sorted } from '../support/oracle.ts'
 
-const LATENESS_MS = 3_600_000
+const LATENESS_MS = 6 * 3_600_000
 const SQL = `SELECT CAST(date_trunc('day', done_at) AS DATE) AS day, count(DISTINCT user_id) AS users, count(*) AS actions
   FROM actions GROUP BY day`
 

@@ -10,6 +10,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { root } from '../scripts/steps.ts'
+import { batchSuite } from './batch-suite.ts'
 import { benchmarksPage, type KeptMeasurement, keptAfter } from './benchmarks-page.ts'
 import { foldSuite } from './fold-suite.ts'
 import { ingestSuite } from './ingest-suite.ts'
@@ -20,7 +21,16 @@ import { restartSuite } from './restart-suite.ts'
 import { typescriptSuite } from './typescript-suite.ts'
 import { viewsSuite } from './views-suite.ts'
 
-const suites = [ingestSuite, viewsSuite, readsSuite, restartSuite, foldSuite, typescriptSuite, replaySuite]
+const suites = [
+  ingestSuite,
+  viewsSuite,
+  readsSuite,
+  restartSuite,
+  foldSuite,
+  typescriptSuite,
+  replaySuite,
+  batchSuite,
+]
 const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },

@@ -114,7 +114,7 @@ async function rateOf(stand: Stand, order: RateOrder): Promise<Measurement> {
   }
 }
 
-async function plainRate(
+export async function plainRate(
   stand: Stand,
   sql: string,
 ): Promise<{ readonly rate: number; readonly warmRate: number }> {
@@ -208,7 +208,7 @@ async function deployUnchanged(stand: Stand, events: number): Promise<Measuremen
 }
 
 /** Keeps events arriving until it is stopped. */
-function liveInput(stand: Stand): { stop(): Promise<void> } {
+export function liveInput(stand: Stand): { stop(): Promise<void> } {
   let stopped = false
   const work = async () => {
     while (!stopped) {
@@ -289,7 +289,7 @@ function workerPeak(pid: number): number {
 }
 
 /** Waits until the lake holds so many rows, so that a replay and the plain query read the same files. */
-async function untilInLake(stand: Stand, rows: number): Promise<void> {
+export async function untilInLake(stand: Stand, rows: number): Promise<void> {
   for (let tries = 0; tries < 600; tries += 1) {
     const status = JSON.parse(await stand.get('/v1/status')) as { readonly lake: { readonly rows: number } }
     if (status.lake.rows >= rows) return

@@ -27,6 +27,8 @@ import { requestBody, stampIds, templateCount, userNumber, type Workload } from 
 export interface StandOptions {
   readonly name: string
   readonly views: Readonly<Record<string, string>>
+  /** View → its `run`, as it is written in the project's file; left out: kappa. */
+  readonly runs?: Readonly<Record<string, string>>
   /** Ids that the dedupe window holds. */
   readonly dedupeCount: number
   /** When the tail is sealed; the default when left out. */
@@ -101,10 +103,10 @@ export class Stand {
   }
 
   /** Has a generator process carry out an order. Ids of different orders never meet. */
-  async order(order: OrderWithoutTarget): Promise<GeneratorReport> {
+  async order(order: OrderWithoutTarget, view = this.target.view): Promise<GeneratorReport> {
     const firstId = this.#nextId
     this.#nextId += 1_000_000_000
-    const report = await this.#generate({ ...order, target: this.target, firstId } as Order)
+    const report = await this.#generate({ ...order, target: { ...this.target, view }, firstId } as Order)
     if (report.account !== undefined) this.#accounts.push(report.account)
     return report
   }
@@ -217,8 +219,11 @@ function describe(agreement: Agreement): string {
 }
 
 function projectFile(options: StandOptions, port: number): string {
-  const views = Object.entries(options.views).map(([name, sql]) => `view('${name}', { sql: \`${sql}\` })`)
-  return `import { decimal, project, stream, view } from 'refold'
+  const views = Object.entries(options.views).map(([name, sql]) => {
+    const run = options.runs?.[name]
+    return `view('${name}', { sql: \`${sql}\`${run === undefined ? '' : `, run: ${run}`} })`
+  })
+  return `import { decimal, lambda, project, stream, view } from 'refold'
 import { z } from 'zod'
 
 const events = stream('events', {

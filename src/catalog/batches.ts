@@ -54,6 +54,8 @@ export interface BatchRow {
   readonly promise: BatchPromise
   /** Folded by it; null until it has ended well. */
   readonly events: number | null
+  /** How long folding them took. */
+  readonly foldMs: number | null
   /** Rows that differ from what was served at T; null where nothing was compared. */
   readonly divergence: number | null
   /** What that comparison came to. */
@@ -153,6 +155,7 @@ export interface BatchPublication {
   readonly repairs: boolean
   readonly promise: BatchPromise
   readonly events: number
+  readonly foldMs?: number
   readonly divergence: number | null
 }
 
@@ -181,11 +184,12 @@ export function publishBatch(catalog: Catalog, publication: BatchPublication): r
       JSON.stringify(publication.promise.late ?? {}),
     )
     catalog.run(
-      `UPDATE batches SET state = 'published', cut = ?, promise = ?, events = ?, divergence = ?, ended_ms = ?
+      `UPDATE batches SET state = 'published', cut = ?, promise = ?, events = ?, fold_ms = ?, divergence = ?, ended_ms = ?
        WHERE id = ?`,
       cut,
       JSON.stringify(publication.promise),
       publication.events,
+      publication.foldMs ?? null,
       publication.divergence,
       now,
       id,
@@ -392,6 +396,7 @@ function toBatch(row: SqlRow): BatchRow {
     from: Number(row.from_cut),
     promise: { offsets: {}, watermarksUs: {}, timeMs: 0, ...promise },
     events: row.events === null ? null : Number(row.events),
+    foldMs: row.fold_ms === null ? null : Number(row.fold_ms),
     divergence: row.divergence === null ? null : Number(row.divergence),
     comparison: row.comparison === null ? null : (JSON.parse(String(row.comparison)) as Divergence),
     reason: row.reason === null ? null : String(row.reason),

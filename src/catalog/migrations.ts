@@ -218,6 +218,8 @@ export const migrations: readonly string[] = [
     -- What T promises: by stream the next offset of each partition, and the watermark in us, as JSON.
     promise TEXT NOT NULL DEFAULT '{}',
     events INTEGER,
+    -- How long that took, in ms.
+    fold_ms INTEGER,
     -- Rows in which the batch differs from what was served at T; NULL until compared.
     divergence INTEGER,
     -- What that comparison came to, by kind and cause, as JSON.

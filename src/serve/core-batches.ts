@@ -17,6 +17,8 @@ export interface BatchInfo {
     readonly watermarks: Readonly<Record<string, string>>
   }
   readonly events: number | null
+  /** How long folding them took. */
+  readonly foldMs: number | null
   /** Rows that differ from what was served at T; null where nothing was compared. */
   readonly divergence: number | null
   readonly reason: string | null

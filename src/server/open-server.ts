@@ -235,6 +235,7 @@ class Server implements RunningServer {
     this.#batches = new Batches({
       ...{ context: this.#context, lake: this.#lake.moving, sealing: this.#sealing },
       compare: compareBatch,
+      folds: new Semaphore(1),
     })
     this.#snapshots = new Snapshots(this.#context, this.#sealing)
     this.#versions = new ViewVersions(this.#context)

@@ -80,7 +80,7 @@ function pauseInfo(view: string, reason: string) {
 export const batchInfo: BatchInfo = {
   ...{ id: 4, view: 'totals', version: fakeVersion, state: 'published', cut: 5, from: 3 },
   promise: { offsets: { orders: [2, 0, 1, 0] }, watermarks: { orders: '2026-01-01T00:00:00Z' } },
-  ...{ events: 3, divergence: 0, reason: null },
+  ...{ events: 3, foldMs: 7, divergence: 0, reason: null },
   startedAt: '2026-01-01T00:00:01.000Z',
   endedAt: '2026-01-01T00:00:02.000Z',
 }

@@ -13,6 +13,7 @@ import { type SliceInputs, sliceInputs, slicesOf } from '../../catalog/slices.ts
 import type { VersionRow } from '../../catalog/versions.ts'
 import { replayRanges, streamHistory } from '../../deploy/stream-history.ts'
 import type { LogSources, SliceInfo } from '../../engine/engine.ts'
+import type { StartedWorker } from '../../engine/started-worker.ts'
 import type { LakeFile } from '../../lake/types.ts'
 import type { CommitRange, CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
@@ -35,6 +36,8 @@ export interface FoldOrder {
   readonly signal: AbortSignal
   /** Told the process that folds. */
   readonly onWorker: (pid: number | undefined) => void
+  /** One that was started ahead, for the first fold. */
+  readonly worker?: StartedWorker
 }
 
 export interface Layer {
@@ -42,6 +45,7 @@ export interface Layer {
   readonly kept: readonly SliceInfo[]
   readonly staged: readonly BatchSlice[]
   readonly events: number
+  readonly foldMs?: number
 }
 
 /** Folds the batch layer: everything of the version up to T. */
@@ -57,10 +61,20 @@ export async function foldLayer(context: ServerContext, order: FoldOrder): Promi
     const plan = order.incremental
       ? await incremental(context, order, sources, from)
       : { kept: [], ranges: order.cut > from ? [{ from, to: order.cut }] : [] }
-    await checkInputs(plan.ranges.flatMap((range) => inputFiles(sources, order.row, range)))
-    const folded = await foldRanges(context, order, sources, plan.ranges)
-    return { ...folded, kept: [...bases, ...plan.kept] }
+    const begunMs = context.clock.monotonicMs()
+    const files = plan.ranges.flatMap((range) => inputFiles(sources, order.row, range))
+    const folded = await checked(files, foldRanges(context, order, sources, plan.ranges))
+    const foldMs = Math.round(context.clock.monotonicMs() - begunMs)
+    return { ...folded, foldMs, kept: [...bases, ...plan.kept] }
   })
+}
+
+/** The outcome of `work` over these files, which are looked at meanwhile; a damaged one is what made it fail. */
+async function checked<T>(files: readonly LakeFile[], work: Promise<T>): Promise<T> {
+  const [inputs, outcome] = await Promise.allSettled([checkInputs(files), work])
+  if (inputs.status === 'rejected') throw inputs.reason
+  if (outcome.status === 'rejected') throw outcome.reason
+  return outcome.value
 }
 
 /** Folds what speed slices hold after the batch layer, so that nothing of theirs is left. */
@@ -96,7 +110,7 @@ async function foldRanges(
 
 async function foldRange(
   context: ServerContext,
-  { id, row, cut, signal, onWorker }: FoldOrder,
+  { id, row, cut, signal, onWorker, worker }: FoldOrder,
   sources: LogSources,
   range: CommitRange,
 ) {
@@ -114,7 +128,7 @@ async function foldRange(
         range,
         stagingDir: batchStaging(context, id),
       },
-      { signal, onStart: onWorker },
+      { signal, onStart: onWorker, ...(worker === undefined ? {} : { worker }) },
     )
     recordSkipped(
       catalog,

@@ -24,6 +24,7 @@ import type { CapturedView } from '../../engine/engine.ts'
 import { publishFile } from '../../lake/publish-file.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
+import type { Semaphore } from '../../std/semaphore.ts'
 import type { ServerContext } from '../context.ts'
 import { pausedEngineView } from '../engine-spec.ts'
 import type { RunningEngine } from '../engine-supervisor.ts'
@@ -37,6 +38,8 @@ export interface BatchParts {
   readonly context: ServerContext
   readonly lake: LakeMoving
   readonly sealing: Sealing
+  /** Batches fold one after the other: workers are few, and others need them too. */
+  readonly folds: Semaphore
   readonly compare: CompareBatch
 }
 
@@ -62,6 +65,7 @@ export async function runBatch(parts: BatchParts, batch: BatchRow, watch: BatchW
   }
   onStep('capturing', 0)
   const captured = await capture(context, row, signal)
+  const worker = row.plan.batch === undefined ? context.startFoldWorker() : undefined
   try {
     const cut = captured?.cut ?? context.log.state().cut.commit
     context.batchCuts.set(view, cut)
@@ -76,7 +80,8 @@ export async function runBatch(parts: BatchParts, batch: BatchRow, watch: BatchW
     const run = runOf(context.catalog, view)
     const incremental = run.kind === 'lambda' && run.incremental
     const order: FoldOrder = { id, row, cut, incremental, signal, onWorker: watch.onWorker }
-    const layer = await foldLayer(context, order)
+    const ahead = worker === undefined ? order : { ...order, worker }
+    const layer = await parts.folds.run(() => foldLayer(context, ahead), signal)
     context.crash('batch.folded')
     onStep('comparing', cut)
     const slices = [...layer.kept, ...layer.staged]
@@ -87,6 +92,7 @@ export async function runBatch(parts: BatchParts, batch: BatchRow, watch: BatchW
     await publishWhole(parts, order, { layer, compared, promise })
   } finally {
     context.batchCuts.delete(view)
+    await worker?.end()
     await rm(batchStaging(context, id), { recursive: true, force: true })
     if (captured !== undefined) await rm(captured.path, { force: true })
   }
@@ -189,6 +195,7 @@ export async function publishLayer(
       kept: layer.kept.map(({ path }) => path),
       repairs: compared?.damaged === true,
       events: layer.events,
+      ...(layer.foldMs === undefined ? {} : { foldMs: layer.foldMs }),
       divergence: compared?.differing ?? null,
     })
   } catch (error) {

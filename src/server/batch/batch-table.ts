@@ -14,6 +14,7 @@ export const batchColumns = {
   from_cut: 'BIGINT',
   promise: 'JSON',
   events: 'BIGINT',
+  fold_ms: 'BIGINT',
   divergence: 'BIGINT',
   comparison: 'JSON',
   reason: 'VARCHAR',
@@ -26,6 +27,7 @@ export function batchTableRow(row: BatchRow): Readonly<Record<keyof typeof batch
     batchInfo(row)
   return {
     ...{ batch: id, view, version, state, cut, from_cut: from, events, divergence, reason },
+    fold_ms: row.foldMs,
     promise: JSON.stringify(promise),
     comparison: row.comparison === null ? null : JSON.stringify(row.comparison),
     started_at: timestamp(startedAt),

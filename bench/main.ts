@@ -13,6 +13,7 @@ import { root } from '../scripts/steps.ts'
 import { batchSuite } from './batch-suite.ts'
 import { benchmarksPage, type KeptMeasurement, keptAfter } from './benchmarks-page.ts'
 import { foldSuite } from './fold-suite.ts'
+import { functionSuite } from './function-suite.ts'
 import { ingestSuite } from './ingest-suite.ts'
 import { type BenchContext, holds, type Measurement, ratioToGate, showGate } from './measurement.ts'
 import { readsSuite } from './reads-suite.ts'
@@ -28,6 +29,7 @@ const suites = [
   restartSuite,
   foldSuite,
   typescriptSuite,
+  functionSuite,
   replaySuite,
   batchSuite,
 ]

@@ -1,6 +1,7 @@
 /**
  * Versions that are not folded, because the engine died of them again and again or because somebody said so. Functions
- * over the catalog; no state here. Who did it and why is in the audit, in the same transaction.
+ * over the catalog; the list is kept while the catalog is unchanged, because every answer asks. Who did it and why is in
+ * the audit, in the same transaction.
  */
 
 import type { VersionId } from '../model/cut.ts'
@@ -15,13 +16,19 @@ export interface PausedVersion {
   readonly timeMs: number
 }
 
+const known = new WeakMap<Catalog, { readonly revision: number; readonly list: readonly PausedVersion[] }>()
+
 export function pausedVersions(catalog: Catalog): readonly PausedVersion[] {
-  return catalog.all('SELECT * FROM paused ORDER BY view, version').map((row) => ({
+  const last = known.get(catalog)
+  if (last?.revision === catalog.revision) return last.list
+  const list = catalog.all('SELECT * FROM paused ORDER BY view, version').map((row) => ({
     view: String(row.view),
     version: String(row.version),
     reason: String(row.reason),
     timeMs: Number(row.time_ms),
   }))
+  known.set(catalog, { revision: catalog.revision, list })
+  return list
 }
 
 export function pausedVersion(catalog: Catalog, view: string, version: VersionId): PausedVersion | undefined {

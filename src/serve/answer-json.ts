@@ -98,8 +98,9 @@ export function eventLines(): (event: LogEvent) => string {
 /** Lines for a delta: one for each row that changed. */
 export function deltaLines(delta: ViewDelta): string {
   if (delta.count === 0) return ''
-  const { from, to, version, cause } = delta
-  const head = `${JSON.stringify({ from, to, version, ...(cause === undefined ? {} : { cause }) }).slice(0, -1)},`
+  const { from, to, version, batch, cause } = delta
+  // What is undefined is left out.
+  const head = `${JSON.stringify({ from, to, version, batch, cause }).slice(0, -1)},`
   const bytes = Buffer.from(delta.json)
   const ranges = arrayElements(bytes, Number.POSITIVE_INFINITY)
   let lines = ''

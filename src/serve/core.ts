@@ -97,6 +97,8 @@ export interface ViewInfo {
   readonly columns: readonly Column[]
   readonly state: 'building' | 'live' | 'stalled' | 'paused'
   readonly cut: CommitSeq
+  /** Names under which SQL reads each layer of a view that runs as lambda. */
+  readonly layers?: readonly string[]
 }
 
 /** Where a range of the log begins or ends. */
@@ -119,6 +121,8 @@ export interface EventsRequest {
 /** A step of a view's changes. */
 export type ViewDelta = Omit<Delta, 'cause' | 'repaired' | 'more'> & {
   readonly version: VersionId
+  /** T, where the view has a batch layer. */
+  readonly batch?: CommitSeq
   /**
    * Why rows changed that no event touched: another version answers from here on (`to` is null for a view that went),
    * or a batch found them wrong.

@@ -11,7 +11,7 @@ import { pausedVersion } from '../catalog/paused.ts'
 import { versionsAtCut } from '../catalog/pointer-history.ts'
 import { serving } from '../catalog/versions.ts'
 import { deltaOf, deltaStatements } from '../deploy/state-delta.ts'
-import type { Delta } from '../engine/engine.ts'
+import type { Delta, ReadStamp } from '../engine/engine.ts'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import type { ViewDelta } from '../serve/core.ts'
@@ -89,10 +89,11 @@ async function* deltas(
     const repair = context.repairs.get(key)
     const delta = await nextDelta(context, view, follower, current, signal)
     if (delta === undefined) continue
-    const { columns, json, count, to, cause } = delta
+    const { columns, json, count, to, cause, batches } = delta
     if (first || count > 0) {
-      const why = cause === undefined ? {} : { cause }
-      yield { from: follower.given, to, columns, json, count, version: current, ...why }
+      const batch = batches?.[view]
+      const more = { ...(batch === undefined ? {} : { batch }), ...(cause === undefined ? {} : { cause }) }
+      yield { from: follower.given, to, columns, json, count, version: current, ...more }
       follower.given = to
     }
     first = false
@@ -116,7 +117,7 @@ async function nextDelta(
   follower: Follower,
   version: VersionId,
   signal: AbortSignal | undefined,
-): Promise<Delta | undefined> {
+): Promise<(Delta & Pick<Partial<ReadStamp>, 'batches'>) | undefined> {
   const { supervisor, clock, catalog } = context
   const deadline = clock.monotonicMs() + READ_MS
   // A view may have a row before the first event. The engine gives all rows from cut 0 on, as to somebody who has none.

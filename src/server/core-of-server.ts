@@ -1,6 +1,7 @@
 /** The running system as HTTP sees it: each method of the core, led to the part that answers it. No state. */
 
 import { pausedVersions } from '../catalog/paused.ts'
+import { runOf } from '../catalog/runs.ts'
 import { versions as allVersions, serving, type VersionState } from '../catalog/versions.ts'
 import { receivedProject } from '../define/received-project.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -88,6 +89,16 @@ export function viewInfos(context: ServerContext): readonly ViewInfo[] {
         (one) => one.view === view && one.version === version,
       )
       const state = paused ? 'paused' : stalled ? 'stalled' : live ? 'live' : 'building'
-      return { name: view, version, sql, columns: plan.columns, state, cut: progress?.cut ?? sealed }
+      const isLambda = live && runOf(context.catalog, view).kind === 'lambda'
+      const layers = isLambda ? { layers: [`batch.${view}`, `speed.${view}`] } : {}
+      return {
+        name: view,
+        version,
+        sql,
+        columns: plan.columns,
+        state,
+        cut: progress?.cut ?? sealed,
+        ...layers,
+      }
     })
 }

@@ -10,8 +10,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { isRefoldError } from '../support/is-refold-error.ts'
 import { byHand, LambdaShop, lambdaSql, lambdaViews } from '../support/lambda-shop.ts'
+import { HOUR_MS, LateShop } from '../support/late-shop.ts'
 import { rewriteSlice, slicesOf } from '../support/planted-slice.ts'
 import { seededRandom } from '../support/seeded-random.ts'
+import { TwoShop } from '../support/two-shop.ts'
 
 const SEED = Number(process.env['REFOLD_SEED'] ?? randomBytes(4).readUInt32LE())
 const views = Object.keys(lambdaSql)
@@ -146,4 +148,83 @@ test('a view that is not there, or has no batches, says so', async () => {
   await shop.open(shop.project({ views: lambdaViews(byHand) }))
   assert.throws(() => shop.server.core.divergence('nothing', { limit: 1 }), isRefoldError('VIEW_UNKNOWN'))
   assert.deepEqual(shop.server.core.divergence('whole', { limit: 1 }), [])
+})
+
+test('late events that a view holds back differ because of that, and are no damage and no alarm', async () => {
+  const late = new LateShop()
+  try {
+    const project = late.project()
+    await late.open({ ...project, views: project.views.filter(({ late: kind }) => kind === 'hold') })
+    const visit = (id: string, person: string, hours: number, amount: string) => {
+      return { id, person, amount, ts: new Date(Date.UTC(2024, 0, 10) + hours * HOUR_MS).toISOString() }
+    }
+    await late.send([visit('a', 'p1', 0, '95.00'), visit('b', 'p2', 1, '2.00')])
+    await late.send([visit('c', 'p1', 10, '3.00')])
+    const views = ['totals_held', 'active_held', 'large_held']
+    for (const view of views) await late.batch(view)
+    // Twelve hours before the watermark: the same day as others, a day of their own, and one in time.
+    await late.send([
+      visit('d', 'p3', 2, '99.00'),
+      visit('e', 'p4', -30, '4.00'),
+      visit('f', 'p1', 11, '5.00'),
+    ])
+    const cut = await late.send([visit('g', 'p2', 12, '98.00')])
+    const expected = {
+      totals_held: { changed: 1, added: 0, removed: 0, causes: { late: 1 } },
+      active_held: { changed: 1, added: 1, removed: 0, causes: { late: 2 } },
+      large_held: { changed: 0, added: 1, removed: 0, causes: { late: 1 } },
+    }
+    for (const view of views) {
+      await late.read(view, { after: cut })
+      await late.batch(view)
+      const [found] = late.server.core.divergence(view, { limit: 1 })
+      const { changed, added, removed, causes } = found ?? {}
+      assert.deepEqual({ changed, added, removed, causes }, expected[view as keyof typeof expected], view)
+    }
+    const [day] = late.server.core.divergence('active_held', { limit: 1 })[0]?.sample ?? []
+    assert.ok(day !== undefined && ['changed', 'added'].includes(day.what) && day.cause === 'late')
+    const status = (await late.server.core.status()) as unknown as { alarms: readonly { kind: string }[] }
+    assert.deepEqual(
+      status.alarms.filter(({ kind }) => kind === 'divergence'),
+      [],
+    )
+  } finally {
+    await late.dispose()
+  }
+})
+
+test('of two definitions, rows that differ only in approximate columns are told from others', async () => {
+  const two = new TwoShop()
+  try {
+    await two.open(two.project())
+    await two.send(40)
+    await two.answer()
+    await two.published('customers')
+    await two.login('u1', 'u5')
+    await two.send(26)
+    const { batch, cut } = await two.answer()
+    const served = new Map((await two.expectedRows(undefined, batch, cut)).map((row) => [row['user'], row]))
+    const computed = await two.expectedRows('batch', cut, cut)
+    const causes: Record<string, number> = {}
+    for (const row of computed) {
+      const before = served.get(row['user']) ?? {}
+      const differs = (names: readonly string[]) =>
+        names.some((name) => String(row[name]) !== String(before[name]))
+      const cause = differs(['n', 'total', 'biggest', 'score'])
+        ? 'definition'
+        : differs(['p90', 'best_step', 'visits'])
+          ? 'approximate'
+          : undefined
+      if (cause !== undefined) causes[cause] = (causes[cause] ?? 0) + 1
+    }
+    assert.ok((causes['definition'] ?? 0) > 0 && (causes['approximate'] ?? 0) > 0)
+    await two.published('customers')
+    const [found] = two.server.core.divergence('customers', { limit: 1 })
+    assert.deepEqual([found?.rows, found?.causes], [computed.length, causes])
+    const row = found?.sample.find(({ cause }) => cause === 'definition')
+    const { key, served: shown } = row as unknown as { key: { user: string }; served: { score: string } }
+    assert.equal(shown.score, served.get(key.user)?.['score'])
+  } finally {
+    await two.dispose()
+  }
 })

@@ -145,6 +145,8 @@ export async function runCancellable(
   }
 }
 
+const noSpace = /No space left on device|Disk quota exceeded|not enough space on the disk/i
+
 /** The `RefoldError` for what DuckDB threw; a `RefoldError` passes unchanged. */
 export function duckdbError(error: unknown): RefoldError {
   if (error instanceof RefoldError) return error
@@ -155,6 +157,7 @@ export function duckdbError(error: unknown): RefoldError {
   if (/^Out of Memory Error|could not allocate|failed to (allocate|pin|offload)/i.test(message)) {
     return new RefoldError('ENGINE_MEMORY', firstLine(message), { cause: error })
   }
+  if (noSpace.test(message)) return new RefoldError('DISK_FULL', firstLine(message), { cause: error })
   return new RefoldError('QUERY_FAILED', firstLine(message), { cause: error })
 }
 

@@ -211,6 +211,12 @@ export const errorTable = {
     'The changes since that cut are no longer kept.',
     'Read the view again, and follow its changes from the cut of that answer.',
   ),
+  DISK_FULL: row(
+    507,
+    true,
+    'The disk is full: files of a worker or of an engine could not be written.',
+    'Free disk space; the work is done again by itself.',
+  ),
   JOB_FAILED: row(
     503,
     true,

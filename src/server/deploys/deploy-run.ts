@@ -97,7 +97,7 @@ export class DeployRun {
         if (!(await this.#step(deploy))) return
       } catch (error) {
         if (this.#over()) return
-        if (!(await this.#mended(error))) return this.#fail(error)
+        if (!(await this.#mended(error)) && (await this.#failed(error))) return
       }
     }
   }
@@ -375,6 +375,22 @@ export class DeployRun {
     if (permanent) return false
     await supervisor.until(() => false, clock.monotonicMs() + RETRY_MS, this.#stop.signal)
     return true
+  }
+
+  /** False where the end could not be written down, as on a full disk: the step is tried again. */
+  async #failed(error: unknown): Promise<boolean> {
+    const { logger, supervisor, clock } = this.#context
+    try {
+      await this.#fail(error)
+      return true
+    } catch (unwritten) {
+      logger.error('the end of a deploy could not be recorded', {
+        deploy: this.id,
+        reason: String(unwritten),
+      })
+      await supervisor.until(() => false, clock.monotonicMs() + RETRY_MS, this.#stop.signal)
+      return false
+    }
   }
 
   /** What cannot be mended ends the deploy; versions that answer or are warm are not touched. */

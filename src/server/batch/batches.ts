@@ -17,6 +17,7 @@ import {
   readBatch,
   skipBatch,
 } from '../../catalog/batches.ts'
+import { recordAudit } from '../../catalog/journal.ts'
 import { runningSince, runOf, runs } from '../../catalog/runs.ts'
 import { readVersion, serving } from '../../catalog/versions.ts'
 import type { LambdaDef } from '../../define/types.ts'
@@ -231,12 +232,18 @@ export class Batches implements CoreBatches {
   }
 
   #tellAlarms(): void {
-    const { logger } = this.#parts.context
+    const { logger, catalog } = this.#parts.context
     const alarms = new Map(this.alarms().map((alarm) => [`${alarm.view}: ${alarm.kind}`, alarm]))
     for (const [key, { view, kind, message }] of alarms) {
-      if (!this.#told.has(key)) logger.error('alarm', { view, kind, message })
+      if (this.#told.has(key)) continue
+      logger.error('alarm', { view, kind, message })
+      recordAudit(catalog, 'alarm', { view, kind, message })
     }
-    for (const key of this.#told) if (!alarms.has(key)) logger.info('alarm is over', { alarm: key })
+    for (const key of this.#told) {
+      if (alarms.has(key)) continue
+      logger.info('alarm is over', { alarm: key })
+      recordAudit(catalog, 'alarm is over', { alarm: key })
+    }
     this.#told = new Set(alarms.keys())
   }
 

@@ -86,13 +86,13 @@ export class LateShop {
   }
 
   /** Goes on with the data folder as a kill at this moment leaves it. */
-  async killed(project?: ProjectDef): Promise<void> {
+  async killed(project = () => this.project()): Promise<void> {
     const left = this.dataDir
     this.#data++
     const filter = (path: string) => !/lock\.(sqlite|pid)|-shm$/.test(path)
     cpSync(left, this.dataDir, { recursive: true, filter })
     await this.close()
-    await this.open(project)
+    await this.open(project())
   }
 
   async dispose(): Promise<void> {

@@ -1,3 +1,5 @@
+/** Which publications of batches the catalog takes, and which it refuses with nothing changed. */
+
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

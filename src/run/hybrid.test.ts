@@ -1,3 +1,5 @@
+/** The policy of snapshots, by cases. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Snapshot, snapshotDue, snapshotsBefore, snapshotsToForget } from './hybrid.ts'

@@ -1,3 +1,5 @@
+/** The policy of batches, by cases counted by hand. */
+
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { LambdaDef } from '../define/types.ts'

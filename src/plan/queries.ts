@@ -218,15 +218,9 @@ function mergeByCode(stage: GroupStage, part: MainPart, code: CodeFold, partials
   )
 }
 
-/** Keys in a form that JSON keeps exact, as functions of a fold get them from events too. */
+/** Keys as texts, as the functions of a fold get them from events too. */
 export function keyTexts(stage: GroupStage): string {
-  return stage.keys
-    .map(({ name, type }) => {
-      const key = quoteIdentifier(name)
-      if (type === 'VARCHAR' || type === 'INTEGER' || type === 'BOOLEAN') return key
-      return type === 'BIGINT' ? exactIntegerJson(key) : `CAST(${key} AS VARCHAR)`
-    })
-    .join(', ')
+  return stage.keys.map(({ name }) => `CAST(${quoteIdentifier(name)} AS VARCHAR)`).join(', ')
 }
 
 /** A BIGINT as a JSON number where a double is exact, else as a text. */

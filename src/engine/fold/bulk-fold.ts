@@ -16,9 +16,10 @@ import type { GroupStage } from '../../plan/plan.ts'
 import { emptyPartQuery, mergeQuery } from '../../plan/queries.ts'
 import { must } from '../../std/assert.ts'
 import { Serial } from '../../std/serial.ts'
-import { queryRows, queryValue, run } from '../duckdb.ts'
+import { queryValue, run } from '../duckdb.ts'
 import { CodeFolder, FoldAgain, type Key } from './code-folder.ts'
-import { eventJsonSql, fieldsOf } from './event-rows.ts'
+import { type EventBatch, readBatches } from './event-batch.ts'
+import { fieldsOf } from './event-rows.ts'
 import type { FoldFailure } from './fold-protocol.ts'
 import type { FoldThreadStart } from './fold-thread-runner.ts'
 import { keyHashesSql, partialRowsSql, statesSql } from './partial-rows.ts'
@@ -58,10 +59,10 @@ export async function bulkFold(fold: BulkFold): Promise<readonly FoldFailure[]> 
     let stepping: Promise<unknown> = Promise.resolve()
     for (let at = 0; at < pieces.length; at++) {
       fold.signal?.throwIfAborted()
-      const texts = await line.run(() => readPiece(fold, must(pieces[at], 'a piece')))
+      const batches = await line.run(() => readPiece(fold, must(pieces[at], 'a piece')))
       await stepping
       fold.onPiece?.(at)
-      stepping = Promise.all(lanes.map((lane) => lane.step(at, texts[lane.number])))
+      stepping = Promise.all(lanes.map((lane) => lane.step(at, batches.get(lane.number))))
       // Whoever waits for it next is told.
       stepping.catch(() => {})
     }
@@ -97,13 +98,12 @@ function laneSql(columns: readonly string[], threads: number): string {
   return `hash(${columns.map(quoteIdentifier).join(', ')}) % ${threads}`
 }
 
-/** Rows of a piece's events, by thread. */
+/** A piece's events, by thread. */
 async function readPiece(
   { connection, stage, stream, events, threads }: BulkFold,
   range: CommitRange,
   only?: { readonly lane?: number; readonly keys?: readonly Key[] },
-): Promise<readonly (string | undefined)[]> {
-  const fields = fieldsOf(stream, stage.source.fields)
+): Promise<ReadonlyMap<number, EventBatch>> {
   const keys = must(stage.code, 'the stage has code').keys
   const lane = laneSql(keys, threads)
   const conditions = [
@@ -113,14 +113,9 @@ async function readPiece(
       : [`hash(${keys.map(quoteIdentifier).join(', ')}) IN (${keyHashesSql(stage, only.keys)})`]),
   ]
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
-  const rows = await queryRows(
-    connection,
-    `SELECT lane, string_agg(event, ',') AS rows FROM (SELECT ${threads === 1 ? '0' : lane} AS lane, ` +
-      `CAST(${eventJsonSql(fields)} AS VARCHAR) AS event FROM (${events(range)})${where}) GROUP BY lane`,
-  )
-  const texts: (string | undefined)[] = Array.from({ length: threads })
-  for (const row of rows) texts[Number(row['lane'])] = String(row['rows'])
-  return texts
+  const fields = fieldsOf(stream, stage.source.fields)
+  const relation = `SELECT * FROM (${events(range)})${where}`
+  return await readBatches(connection, fields, relation, threads === 1 ? '0' : lane)
 }
 
 /** One thread with the keys that are its own. */
@@ -146,11 +141,11 @@ class Lane {
     this.#folder = new CodeFolder(fold.start)
   }
 
-  async step(piece: number, rows: string | undefined): Promise<void> {
-    if (rows === undefined) return
+  async step(piece: number, events: EventBatch | undefined): Promise<void> {
+    if (events === undefined) return
     this.#stepped++
     await this.#again(piece, async () => {
-      const { full } = await this.#stepRows(rows)
+      const { full } = await this.#stepEvents(events)
       if (full) await this.#flush(piece)
     })
   }
@@ -188,16 +183,16 @@ class Lane {
     await this.#tell()
     for (let at = this.#from; at < before; at++) {
       const range = must(this.#fold.pieces[at], 'a piece')
-      const texts = await this.#line.run(() => readPiece(this.#fold, range, { lane: this.number }))
-      const rows = texts[this.number]
-      if (rows === undefined) continue
-      const { full } = await this.#stepRows(rows)
+      const batches = await this.#line.run(() => readPiece(this.#fold, range, { lane: this.number }))
+      const events = batches.get(this.number)
+      if (events === undefined) continue
+      const { full } = await this.#stepEvents(events)
       if (full) await this.#flush(at)
     }
   }
 
-  async #stepRows(rows: string): Promise<{ readonly full: boolean }> {
-    return await this.#folder.step(rows, (keys) => this.#line.run(() => this.#lookup(keys)))
+  async #stepEvents(events: EventBatch): Promise<{ readonly full: boolean }> {
+    return await this.#folder.step(events, (keys) => this.#line.run(() => this.#lookup(keys)))
   }
 
   /** States of what was let go of, or came before this fold. */
@@ -244,10 +239,9 @@ class Lane {
   }
 
   /** All events of keys on which a function failed, since the last commit. */
-  async #eventsOf(range: CommitRange, keys: readonly Key[]): Promise<string> {
+  async #eventsOf(range: CommitRange, keys: readonly Key[]): Promise<EventBatch | undefined> {
     const only = { lane: this.number, keys }
-    const texts = await this.#line.run(() => readPiece(this.#fold, range, only))
-    return texts[this.number] ?? ''
+    return (await this.#line.run(() => readPiece(this.#fold, range, only))).get(this.number)
   }
 }
 

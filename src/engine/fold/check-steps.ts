@@ -5,10 +5,12 @@
  */
 
 import type { FoldFunctions } from '../../define/fold.ts'
+import { ImpureError } from '../../define/pure-context.ts'
 import type { Field } from '../../model/schema.ts'
 import type { CodeFold } from '../../plan/plan.ts'
+import type { EventBatch } from './event-batch.ts'
 import type { Progress } from './fold-progress.ts'
-import { stateText } from './fold-shape.ts'
+import { rowsWriter, stateText } from './fold-shape.ts'
 import { FoldSteps } from './fold-steps.ts'
 import { type GeneratedRow, generatedRows } from './generated-rows.ts'
 import { checkState } from './state-value.ts'
@@ -30,13 +32,29 @@ const SEEDS = [1, 2, 3, 4]
 const MEMORY_BYTES = 64_000_000
 
 /** The first fault, if there is one. */
-export function checkSteps(tried: Tried): FoldFault | undefined {
+export function checkSteps(given: Tried): FoldFault | undefined {
+  const tried = { ...given, functions: { ...given.functions, finish: finishOrNothing(given) } }
   for (const seed of SEEDS) {
     const rows = generatedRows(tried.fields, tried.code.keys, EVENTS, seed)
     const fault = divisionFault(tried, rows) ?? mergeFault(tried, rows, seed)
     if (fault !== undefined) return fault
   }
   return undefined
+}
+
+/** On which states it fails depends on where a tick ends, and generated events are none that anybody sent. */
+function finishOrNothing({ functions, code }: Tried): FoldFunctions['finish'] {
+  const write = rowsWriter(code.row, code.several)
+  return (state, key) => {
+    try {
+      const rows = functions.finish(state, key)
+      write(rows)
+      return rows
+    } catch (error) {
+      if (error instanceof ImpureError) throw error
+      return code.several ? [] : null
+    }
+  }
 }
 
 interface Result {
@@ -55,7 +73,7 @@ function foldAll(tried: Tried, batches: readonly (readonly GeneratedRow[])[], ag
   const last = new Map<string, string>()
   let impure: string | undefined
   for (const batch of batches) {
-    steps.begin(JSON.stringify(batch).slice(1, -1))
+    steps.begin(batchOf(batch, fields.length))
     steps.run(noSkips)
     let flushed = steps.flush()
     while (flushed === undefined) {
@@ -76,6 +94,18 @@ function foldAll(tried: Tried, batches: readonly (readonly GeneratedRow[])[], ag
     steps.giveAll(states)
   }
   return { lines: [...last].map(([key, rest]) => key + rest).sort(), impure }
+}
+
+/** Generated values are texts already. */
+function batchOf(rows: readonly GeneratedRow[], fields: number): EventBatch {
+  const column = (at: number) => rows.map((row) => row[at + 2] as string | null)
+  return {
+    count: rows.length,
+    commits: rows.map(([commit]) => commit).join(','),
+    indexes: rows.map(([, index]) => index).join(','),
+    columns: Array.from({ length: fields }, (_, at) => JSON.stringify(column(at))),
+    json: Array.from({ length: fields }, () => true),
+  }
 }
 
 const noSkips: ReadonlySet<string> = new Set()

@@ -8,6 +8,7 @@
  */
 
 import { RefoldError } from '../../model/errors.ts'
+import type { EventBatch } from './event-batch.ts'
 import type { FoldFailure, Stepped } from './fold-protocol.ts'
 import { FoldThread, FoldThreadDied, type FoldThreadStart } from './fold-thread-runner.ts'
 
@@ -19,6 +20,9 @@ export class FoldAgain extends Error {
 export type Key = readonly unknown[]
 
 /** The states of these keys: the text of a JSON array's elements, `[…key, state]`. */
+/** All events of these keys since the last commit. */
+export type Again = (keys: readonly Key[]) => Promise<EventBatch | undefined>
+
 export type Lookup = (keys: readonly Key[]) => Promise<string>
 
 export class CodeFolder {
@@ -40,10 +44,10 @@ export class CodeFolder {
     return this.#guarded(() => this.#thread.call('giveAll', states))
   }
 
-  /** Steps through a batch: the text of its rows, joined by commas. */
-  async step(rows: string, lookup: Lookup): Promise<Stepped> {
+  /** Steps through a batch. */
+  async step(events: EventBatch, lookup: Lookup): Promise<Stepped> {
     return await this.#guarded(async () => {
-      const missing = await this.#thread.call('begin', rows)
+      const missing = await this.#thread.call('begin', events)
       if (missing.length > 0) await this.#thread.call('give', await lookup(missing))
       return await this.#thread.call('run', [...this.#limited.keys()])
     })
@@ -53,7 +57,7 @@ export class CodeFolder {
    * Writes the partial rows since the last commit. Where a function failed, the events of these keys are stepped again;
    * `again` gives them when there were several batches.
    */
-  async flush(file: string, again?: (keys: readonly Key[]) => Promise<string>): Promise<number> {
+  async flush(file: string, again?: Again): Promise<number> {
     return await this.#guarded(async () => {
       for (;;) {
         const flushed = await this.#thread.call('flush', { file })
@@ -63,17 +67,15 @@ export class CodeFolder {
     })
   }
 
-  async redo(keys: readonly Key[], again?: (keys: readonly Key[]) => Promise<string>): Promise<void> {
+  async redo(keys: readonly Key[], again?: Again): Promise<void> {
     if (keys.length > 0) await this.#guarded(() => this.#redo(keys, again))
   }
 
-  async #redo(
-    keys: readonly Key[],
-    again: ((keys: readonly Key[]) => Promise<string>) | undefined,
-  ): Promise<void> {
+  async #redo(keys: readonly Key[], again: Again | undefined): Promise<void> {
     const skipped = [...this.#limited.keys()]
-    const rows = again === undefined ? undefined : await again(keys)
-    const failures = await this.#thread.call('redo', { skipped, ...(rows === undefined ? {} : { rows }) })
+    const events = again === undefined ? undefined : await again(keys)
+    const more = events === undefined ? {} : { events }
+    const failures = await this.#thread.call('redo', { skipped, ...more })
     this.#failures.push(...failures)
   }
 

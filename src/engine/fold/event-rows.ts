@@ -1,22 +1,13 @@
 /**
- * Events on their way from DuckDB to functions: as SQL that writes an event's position and fields as a JSON array, and
- * as a function that makes the event of such an array. No state.
+ * The events that functions see, made of texts as DuckDB gives them (`event-batch.ts`). No state.
  *
- * Why not the log's own text: it has neither defaults nor the names that fields have now, lake files have no text, and
- * ticks and bulk folds shall give functions exactly the same. So both read the one relation over lake and hot log.
  * What a function gets is what the schema's type says: integers beyond 2^53 as strings, decimals as strings in their
  * shortest form, times as ISO 8601 in UTC.
  */
 
-import { type Field, type FieldType, quoteIdentifier, type StreamDef } from '../../model/schema.ts'
-import { exactIntegerJson } from '../../plan/queries.ts'
+import type { Field, FieldType, StreamDef } from '../../model/schema.ts'
 import { must, unreachable } from '../../std/assert.ts'
-
-/** `[commit, index, value, …]` of each event, as one expression over a relation with positions. */
-export function eventJsonSql(fields: readonly Field[]): string {
-  const values = fields.map(({ name, type }) => jsonSql(quoteIdentifier(name), type, 0))
-  return `json_array("$commit", "$index"${values.map((value) => `, ${value}`).join('')})`
-}
+import { NULL_TEXT, type OpenBatch } from './event-batch.ts'
 
 /** The fields of a stream by name, in the order of the names. */
 export function fieldsOf(stream: StreamDef, names: readonly string[]): readonly Field[] {
@@ -26,78 +17,87 @@ export function fieldsOf(stream: StreamDef, names: readonly string[]): readonly 
   })
 }
 
-/** The value in a form that DuckDB's JSON writer keeps exact. */
-function jsonSql(value: string, type: FieldType, depth: number): string {
+type Read = (value: unknown) => unknown
+
+/** An event as functions see it. */
+export type EventObject = Readonly<Record<string, unknown>>
+
+/**
+ * Makes the event of a row of columns. The code is written out field by field, because objects that are made by one
+ * literal have one shape, and everything that reads them is several times quicker for it.
+ */
+export function compileEvents(
+  fields: readonly Field[],
+): (columns: OpenBatch['columns'], row: number) => EventObject {
+  const reads = fields.map(({ type }) => textReader(type))
+  const body: string[] = []
+  const members: string[] = []
+  fields.forEach((field, at) => {
+    const text = `t${at}`
+    body.push(`const ${text} = columns[${at}][row]`)
+    const read = reads[at] === undefined ? text : `reads[${at}](${text})`
+    const value = mayBeNull(field) ? `${text} === NULL_TEXT ? null : ${read}` : read
+    const name = JSON.stringify(field.name)
+    if (isLeftOut(field)) body.push(`const has${at} = ${text} !== NULL_TEXT`)
+    members.push(isLeftOut(field) ? `...(has${at} ? { [${name}]: ${read} } : none)` : `[${name}]: ${value}`)
+  })
+  const source = `const none = {}; return (columns, row) => { ${body.join('; ')}; return { ${members.join(', ')} } }`
+  const made = new Function('reads', 'NULL_TEXT', source) as (
+    ...given: unknown[]
+  ) => (columns: OpenBatch['columns'], row: number) => EventObject
+  return made(reads, NULL_TEXT)
+}
+
+/** The value of one field as functions see it, from its text; null stays null. */
+export function compileValue(type: FieldType): (text: unknown) => unknown {
+  const read = textReader(type)
+  return (text) => (text === null ? null : read === undefined ? text : read(String(text)))
+}
+
+function mayBeNull({ nullable, optional, defaultValue }: Field): boolean {
+  return nullable || (optional && defaultValue === undefined)
+}
+
+function isLeftOut(field: Field): boolean {
+  return field.optional && !field.nullable && field.defaultValue === undefined
+}
+
+/** Undefined where the text is the value. */
+function textReader(type: FieldType): ((text: string) => unknown) | undefined {
   switch (type.kind) {
-    case 'integer':
-      return type.bits === 32 ? value : exactIntegerJson(value)
-    case 'decimal':
-    case 'timestamp':
+    case 'string':
     case 'uuid':
     case 'date':
-      return `CAST(${value} AS VARCHAR)`
+      return undefined
     case 'boolean':
-    case 'string':
+      return (text) => text === 'true'
+    case 'integer':
+      return type.bits === 32 ? Number : exactInteger
     case 'double':
+      return Number
+    case 'decimal':
+      return shortDecimal
+    case 'timestamp':
+      return isoTime
     case 'json':
-      return value
-    case 'array': {
-      const inner = `e${depth}`
-      const element = jsonSql(inner, type.element, depth + 1)
-      return element === inner ? value : `list_transform(${value}, lambda ${inner}: ${element})`
-    }
-    case 'object': {
-      const inner = `e${depth}`
-      const entries = type.fields.map((field) => {
-        const member = `${inner}.${quoteIdentifier(field.name)}`
-        return `${quoteIdentifier(field.name)} := ${jsonSql(member, field.type, depth + 1)}`
-      })
-      return `list_transform([${value}], lambda ${inner}: CASE WHEN ${inner} IS NULL THEN NULL ELSE struct_pack(${entries.join(', ')}) END)[1]`
-    }
+      return (text) => JSON.parse(text) as unknown
+    case 'array':
+    case 'object':
     case 'map': {
-      const inner = `e${depth}`
-      const member = jsonSql(`${inner}."value"`, type.value, depth + 1)
-      return `map_from_entries(list_transform(map_entries(${value}), lambda ${inner}: struct_pack("key" := ${inner}."key", "value" := ${member})))`
+      const read = reader(type)
+      return (text) => {
+        const value = JSON.parse(text) as unknown
+        return read === undefined || value === null ? value : read(value)
+      }
     }
     default:
       return unreachable(type)
   }
 }
 
-type Read = (value: unknown) => unknown
-
-/** An event as functions see it. */
-export type EventObject = Readonly<Record<string, unknown>>
-
-const POSITION_COLUMNS = 2
-
-/**
- * Makes events of rows. The code is written out field by field, because objects that are made by one literal have
- * one shape, and everything that reads them is several times quicker for it.
- */
-export function compileEvents(fields: readonly Field[]): (row: readonly unknown[]) => EventObject {
-  const reads = fields.map(({ type }) => reader(type))
-  const body: string[] = []
-  const members: string[] = []
-  fields.forEach((field, at) => {
-    const raw = `row[${at + POSITION_COLUMNS}]`
-    const value = reads[at] === undefined ? raw : `(${raw} === null ? null : reads[${at}](${raw}))`
-    const name = JSON.stringify(field.name)
-    if (isLeftOut(field)) body.push(`if (${raw} !== null) event[${name}] = ${value}`)
-    else members.push(`[${name}]: ${value}`)
-  })
-  const source = `return (row) => { const event = { ${members.join(', ')} }; ${body.join('; ')}; return event }`
-  return new Function('reads', source)(reads) as (row: readonly unknown[]) => EventObject
-}
-
-/** The value of one field as functions see it. */
-export function compileValue(type: FieldType): Read {
-  const read = reader(type)
-  return read === undefined ? (value) => value : (value) => (value === null ? null : read(value))
-}
-
-function isLeftOut(field: Field): boolean {
-  return field.optional && !field.nullable && field.defaultValue === undefined
+function exactInteger(text: string): number | string {
+  const value = Number(text)
+  return Number.isSafeInteger(value) ? value : text
 }
 
 /** Undefined where the JSON value is the value. */
@@ -160,5 +160,8 @@ function isoTime(text: string): string {
 }
 
 function shortDecimal(text: string): string {
-  return text.includes('.') ? text.replace(/\.?0+$/, '') : text
+  const last = text.charCodeAt(text.length - 1)
+  return last === ZERO && text.includes('.') ? text.replace(/\.?0+$/, '') : text
 }
+
+const ZERO = 48

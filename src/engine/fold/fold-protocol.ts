@@ -4,6 +4,7 @@ import type { CodePlace } from '../../define/logic-modules.ts'
 import type { Field } from '../../model/schema.ts'
 import type { CodeFold } from '../../plan/plan.ts'
 import type { FoldFault } from './check-steps.ts'
+import type { EventBatch } from './event-batch.ts'
 
 /** What the thread is started with. */
 export interface FoldThreadData {
@@ -28,14 +29,14 @@ export interface FoldFailure {
 export interface FoldCalls {
   /** The states of all keys that have one, as the text of a JSON array's elements `[…key, state]`. */
   giveAll: { readonly args: string; readonly result: null }
-  /** Begins a batch of rows; gives the keys whose states are needed, each as its values. */
-  begin: { readonly args: string; readonly result: readonly (readonly unknown[])[] }
+  /** Begins a batch of events; gives the keys whose states are needed, each as the texts of its values. */
+  begin: { readonly args: EventBatch; readonly result: readonly (readonly unknown[])[] }
   /** States that were asked for, in the same form; keys that are left out have none yet. */
   give: { readonly args: string; readonly result: null }
   /** Steps through the batch, leaving out the events given as `commit:index`. */
   run: { readonly args: readonly string[]; readonly result: Stepped }
   redo: {
-    readonly args: { readonly skipped: readonly string[]; readonly rows?: string }
+    readonly args: { readonly skipped: readonly string[]; readonly events?: EventBatch }
     readonly result: readonly FoldFailure[]
   }
   /** Writes the partial rows since the last flush into a file; their number, or the keys that failed. */

@@ -12,11 +12,12 @@
  * order alone, and what memory keeps of a key is what its text says (`state-value.ts`).
  */
 
-import type { FoldContext, FoldFunctions } from '../../define/fold.ts'
+import type { FoldFunctions } from '../../define/fold.ts'
 import { userStack, userText } from '../../define/logic-modules.ts'
 import type { Field } from '../../model/schema.ts'
 import type { CodeFold } from '../../plan/plan.ts'
 import { must } from '../../std/assert.ts'
+import { type EventBatch, NULL_TEXT, type OpenBatch, openBatch } from './event-batch.ts'
 import { compileEvents, type EventObject } from './event-rows.ts'
 import { type Progress, phases } from './fold-progress.ts'
 import type { FoldFailure } from './fold-protocol.ts'
@@ -29,11 +30,11 @@ const CACHE_SHARE = 0.4
 /** Memory of an entry beside its text and state. */
 const ENTRY_BYTES = 400
 
-/** `[commit, index, value, …]` */
-type Row = readonly [commit: number, index: number, ...values: unknown[]]
+/** Where an event stands. */
+type Position = readonly [commit: number, index: number]
 
 interface Entry {
-  /** The key's values as they came, as JSON: they go back to DuckDB like that. */
+  /** The key's values as DuckDB gives them, as texts; they go back like that. */
   readonly raw: readonly unknown[]
   readonly key: unknown
   state: unknown
@@ -57,7 +58,7 @@ export class FoldSteps {
   readonly #code: CodeFold
   readonly #functions: FoldFunctions
   readonly #progress: Progress
-  readonly #eventOf: (row: readonly unknown[]) => EventObject
+  readonly #eventOf: (columns: OpenBatch['columns'], row: number) => EventObject
   readonly #keyColumns: readonly number[]
   readonly #keyOf: (raw: readonly unknown[]) => unknown
   readonly #writeRows: (given: unknown) => string
@@ -65,7 +66,9 @@ export class FoldSteps {
   readonly #bytesMax: number
   readonly #entries = new Map<unknown, Entry>()
   #touched: Entry[] = []
-  #batch: readonly Row[] = []
+  #batch: OpenBatch = noEvents
+  /** By row of the batch. */
+  #ofRow: Entry[] = []
   #missing: Entry[] = []
   #failures: FoldFailure[] = []
   /** No key has a state that is not here. */
@@ -83,8 +86,8 @@ export class FoldSteps {
     this.#functions = functions
     this.#progress = progress
     this.#eventOf = compileEvents(fields)
-    this.#keyColumns = code.keys.map((name) => fields.findIndex((field) => field.name === name) + 2)
-    this.#keyOf = keyReader(this.#keyColumns.map((column) => must(fields[column - 2], 'the key is read')))
+    this.#keyColumns = code.keys.map((name) => fields.findIndex((field) => field.name === name))
+    this.#keyOf = keyReader(this.#keyColumns.map((column) => must(fields[column], 'the key is read')))
     this.#writeRows = rowsWriter(code.row, code.several)
     this.#bytesMax = Math.floor(memoryBytes * CACHE_SHARE)
     this.#initText = stateText(this.#freshInit())
@@ -95,24 +98,27 @@ export class FoldSteps {
     for (const row of states) {
       const raw = row.slice(0, -1)
       const id = this.#idOfRaw(raw)
-      if (!this.#entries.has(id)) this.#take(this.#newEntry(id, [0, 0, ...this.#spread(raw)]), row)
+      if (!this.#entries.has(id)) this.#take(this.#newEntry(id, raw), row)
     }
     this.#complete = true
   }
 
-  /** Takes the rows of a batch, sorts them, and gives the keys whose states it needs. */
-  begin(text: string): readonly (readonly unknown[])[] {
-    const rows = JSON.parse(`[${text}]`) as Row[]
-    if (!isSorted(rows)) rows.sort((a, b) => a[0] - b[0] || a[1] - b[1])
-    this.#batch = rows
+  /** Takes the events of a batch, and gives the keys whose states it needs. */
+  begin(given: EventBatch): readonly (readonly unknown[])[] {
+    const batch = openBatch(given)
+    this.#batch = batch
     this.#missing = []
+    this.#ofRow = []
     const wants = !this.#complete && !this.#code.merges
-    for (const row of rows) {
-      const id = this.#idOf(row)
-      if (this.#entries.has(id)) continue
-      const entry = this.#newEntry(id, row)
-      if (wants) this.#missing.push(entry)
-      else entry.state = this.#fresh()
+    for (let row = 0; row < batch.count; row++) {
+      const id = this.#idOf(batch, row)
+      let entry = this.#entries.get(id)
+      if (entry === undefined) {
+        entry = this.#newEntry(id, this.#rawOf(batch, row))
+        if (wants) this.#missing.push(entry)
+        else entry.state = this.#fresh()
+      }
+      this.#ofRow.push(entry)
     }
     return this.#missing.map(({ raw }) => raw)
   }
@@ -140,19 +146,23 @@ export class FoldSteps {
     const { step } = this.#functions
     const progress = this.#progress
     const hasSkips = skipped.size > 0
-    for (const row of this.#batch) {
-      const entry = must(this.#entries.get(this.#idOf(row)), 'every key of the batch has its entry')
+    const { count, commits, indexes, columns, order } = this.#batch
+    for (let at = 0; at < count; at++) {
+      const row = order === undefined ? at : (order[at] ?? 0)
+      const entry = must(this.#ofRow[row], 'every event of the batch has its entry')
       if (!entry.touched) {
         entry.touched = true
         this.#touched.push(entry)
       }
-      if (entry.failed !== undefined || (hasSkips && skipped.has(`${row[0]}:${row[1]}`))) continue
-      progress.enter(phases.step, row[0], row[1])
+      const commit = commits[row] ?? 0
+      const index = indexes[row] ?? 0
+      if (entry.failed !== undefined || (hasSkips && skipped.has(`${commit}:${index}`))) continue
+      progress.enter(phases.step, commit, index)
       try {
-        const state = step(entry.state, this.#eventOf(row), contextOf(entry.key, row))
+        const state = step(entry.state, this.#eventOf(columns, row), { key: entry.key, commit, index })
         checkState(state)
         entry.state = state
-        entry.positions.add(row[0], row[1])
+        entry.positions.add(commit, index)
       } catch {
         entry.failed = 'step'
       }
@@ -174,36 +184,38 @@ export class FoldSteps {
    * Steps again through the events of keys on which a function has failed: those of the batch, or the ones given, which
    * are all events of these keys since the last flush.
    */
-  redo(skipped: ReadonlySet<string>, text?: string): void {
-    const rows = text === undefined ? this.#batch : (JSON.parse(`[${text}]`) as Row[])
-    if (text !== undefined) (rows as Row[]).sort((a, b) => a[0] - b[0] || a[1] - b[1])
-    const again = new Map<Entry, Row[]>()
+  redo(skipped: ReadonlySet<string>, given?: EventBatch): void {
+    const batch = given === undefined ? this.#batch : openBatch(given)
+    const again = new Map<Entry, number[]>()
     for (const entry of this.#touched) if (entry.failed !== undefined) again.set(entry, [])
-    for (const row of rows) {
-      const entry = this.#entries.get(this.#idOf(row))
+    for (let at = 0; at < batch.count; at++) {
+      const row = batch.order === undefined ? at : (batch.order[at] ?? 0)
+      const entry = this.#entries.get(this.#idOf(batch, row))
       if (entry !== undefined) again.get(entry)?.push(row)
     }
-    for (const [entry, events] of again) this.#redoKey(entry, events, skipped)
+    for (const [entry, rows] of again) this.#redoKey(entry, batch, rows, skipped)
     this.#progress.leave()
   }
 
-  #redoKey(entry: Entry, events: readonly Row[], skipped: ReadonlySet<string>): void {
+  #redoKey(entry: Entry, batch: OpenBatch, rows: readonly number[], skipped: ReadonlySet<string>): void {
     const finishes = entry.failed === 'finish'
     let before = entry.text ?? this.#initText
     entry.positions.clear()
-    for (const row of events) {
-      if (skipped.has(`${row[0]}:${row[1]}`)) continue
+    for (const row of rows) {
+      const at: Position = [batch.commits[row] ?? 0, batch.indexes[row] ?? 0]
+      const [commit, index] = at
+      if (skipped.has(`${commit}:${index}`)) continue
       try {
-        this.#progress.enter(phases.step, row[0], row[1])
-        const context = contextOf(entry.key, row)
-        const state = this.#functions.step(JSON.parse(before), this.#eventOf(row), context)
+        this.#progress.enter(phases.step, commit, index)
+        const event = this.#eventOf(batch.columns, row)
+        const state = this.#functions.step(JSON.parse(before), event, { key: entry.key, commit, index })
         checkState(state)
         const after = stateText(state)
-        if (finishes) this.#rowsOf(entry, after, row)
+        if (finishes) this.#rowsOf(entry, after, at)
         before = after
-        entry.positions.add(row[0], row[1])
+        entry.positions.add(commit, index)
       } catch (error) {
-        this.#failures.push(failureOf(error, row))
+        this.#failures.push(failureOf(error, at))
       }
     }
     entry.state = JSON.parse(before)
@@ -224,7 +236,7 @@ export class FoldSteps {
       const { positions } = entry
       // Every event of the key was left out: there is no partial row of it.
       if (positions.count === 0) continue
-      const at: Row = [positions.lastCommit, positions.lastIndex]
+      const at: Position = [positions.lastCommit, positions.lastIndex]
       try {
         const text = stateText(entry.state)
         const rows = this.#rowsOf(entry, text, at, entry.state)
@@ -251,45 +263,43 @@ export class FoldSteps {
       entry.positions.clear()
     }
     this.#touched = []
-    this.#batch = []
+    this.#batch = noEvents
+    this.#ofRow = []
     if (this.#code.merges) this.#forgetAll()
     else if (this.isFull) this.#evict()
   }
 
   /** What was flushed is not durable: the keys are asked for again. */
   abort(): void {
-    for (const entry of [...this.#touched, ...this.#missing]) this.#entries.delete(this.#idOfRaw(entry.raw))
-    for (const row of this.#batch) {
-      const entry = this.#entries.get(this.#idOf(row))
-      if (entry !== undefined && entry.state === undefined) this.#entries.delete(this.#idOf(row))
-    }
+    // Those of the batch too: `begin` may have made them without a state.
+    for (const entry of [...this.#touched, ...this.#ofRow]) this.#entries.delete(this.#idOfRaw(entry.raw))
     this.#touched = []
-    this.#batch = []
+    this.#batch = noEvents
+    this.#ofRow = []
     this.#missing = []
     this.#failures = []
     this.#complete = false
   }
 
-  #spread(rawKey: readonly unknown[]): unknown[] {
-    const row: unknown[] = []
-    this.#keyColumns.forEach((column, at) => {
-      row[column - 2] = rawKey[at]
-    })
-    return row
+  #idOf({ columns }: OpenBatch, row: number): unknown {
+    const [column = 0, second] = this.#keyColumns
+    if (second === undefined) return columns[column]?.[row]
+    return JSON.stringify(this.#keyColumns.map((at) => columns[at]?.[row]))
   }
 
-  #idOf(row: Row): unknown {
-    const columns = this.#keyColumns
-    if (columns.length === 1) return row[columns[0] ?? 0]
-    return JSON.stringify(columns.map((column) => row[column]))
+  #rawOf({ columns }: OpenBatch, row: number): readonly unknown[] {
+    return this.#keyColumns.map((column) => {
+      const text = columns[column]?.[row]
+      return text === NULL_TEXT ? null : text
+    })
   }
 
   #idOfRaw(raw: readonly unknown[]): unknown {
-    return raw.length === 1 ? raw[0] : JSON.stringify(raw)
+    if (raw.length === 1) return raw[0] ?? NULL_TEXT
+    return JSON.stringify(raw.map((text) => text ?? NULL_TEXT))
   }
 
-  #newEntry(id: unknown, row: Row): Entry {
-    const raw = this.#keyColumns.map((column) => row[column])
+  #newEntry(id: unknown, raw: readonly unknown[]): Entry {
     const entry: Entry = {
       raw,
       key: this.#keyOf(raw),
@@ -318,7 +328,7 @@ export class FoldSteps {
     return state
   }
 
-  #rowsOf(entry: Pick<Entry, 'key'>, text: string, [commit, index]: Row, state?: unknown): string {
+  #rowsOf(entry: Pick<Entry, 'key'>, text: string, [commit, index]: Position, state?: unknown): string {
     this.#progress.enter(phases.finish, commit, index)
     return this.#writeRows(this.#functions.finish(state ?? JSON.parse(text), entry.key))
   }
@@ -348,21 +358,9 @@ export class FoldSteps {
   }
 }
 
-function contextOf(key: unknown, [commit, index]: Row): FoldContext {
-  return { key, commit, index }
-}
+const noEvents: OpenBatch = { count: 0, commits: [], indexes: [], columns: [], order: undefined }
 
-function isSorted(rows: readonly Row[]): boolean {
-  let [commit, index] = [-1, -1]
-  for (const row of rows) {
-    if (row[0] < commit || (row[0] === commit && row[1] <= index)) return false
-    commit = row[0]
-    index = row[1]
-  }
-  return true
-}
-
-function failureOf(error: unknown, [commit, index]: Row): FoldFailure {
+function failureOf(error: unknown, [commit, index]: Position): FoldFailure {
   const what = error instanceof Error ? `${error.name}: ${userText(error.message)}` : `threw ${String(error)}`
   const { stack, at } = userStack(error)
   const message = at === undefined ? what : `${what} (${at})`

@@ -64,8 +64,8 @@ function call({ method, args }: ToFold): unknown {
       fold.run(new Set(args as FoldCalls['run']['args']))
       return { failed: fold.failedKeys(), full: fold.isFull } satisfies Stepped
     case 'redo': {
-      const { skipped, rows } = args as FoldCalls['redo']['args']
-      fold.redo(new Set(skipped), rows)
+      const { skipped, events } = args as FoldCalls['redo']['args']
+      fold.redo(new Set(skipped), events)
       return fold.takeFailures()
     }
     case 'flush':

@@ -9,8 +9,8 @@
 import type { Field, FieldType } from '../../model/schema.ts'
 import { must, unreachable } from '../../std/assert.ts'
 
-/** `[commit, index, value, …]`, as DuckDB gives them. */
-export type GeneratedRow = readonly [commit: number, index: number, ...values: unknown[]]
+/** `[commit, index, value, …]`, values as texts, as DuckDB gives them. */
+export type GeneratedRow = readonly [commit: number, index: number, ...values: (string | null)[]]
 
 const EVENTS_A_COMMIT = 7
 const KEYS = 3
@@ -28,12 +28,18 @@ export function generatedRows(
   return Array.from({ length: count }, (_, at) => {
     atMs += gapsMs[random(gapsMs.length)] ?? 0
     const values = fields.map((field) => {
-      if (keys.includes(field.name)) return generatedValue(field.type, random(KEYS), atMs, random, true)
+      if (keys.includes(field.name))
+        return textOf(generatedValue(field.type, random(KEYS), atMs, random, true))
       const mayMiss = field.nullable || (field.optional && field.defaultValue === undefined)
-      return mayMiss && random(4) === 0 ? null : generatedValue(field.type, random(12), atMs, random, false)
+      if (mayMiss && random(4) === 0) return null
+      return textOf(generatedValue(field.type, random(12), atMs, random, false), field.type.kind === 'json')
     })
     return [1 + Math.floor(at / EVENTS_A_COMMIT), at % EVENTS_A_COMMIT, ...values]
   })
+}
+
+function textOf(value: unknown, isJson = false): string {
+  return isJson || typeof value === 'object' ? JSON.stringify(value) : String(value)
 }
 
 type Random = (below: number) => number

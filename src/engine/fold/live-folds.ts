@@ -12,13 +12,14 @@ import type { CodePlace } from '../../define/logic-modules.ts'
 import type { StreamDef } from '../../model/schema.ts'
 import type { GroupStage } from '../../plan/plan.ts'
 import { must } from '../../std/assert.ts'
-import { queryRows, queryValue } from '../duckdb.ts'
+import { queryRows } from '../duckdb.ts'
 import type { EngineView } from '../engine.ts'
 import { type LiveView, viewKey } from '../live-view.ts'
 import { ALL_GROUPS, mergedRelation, type Restriction, soleStage } from '../merged-relation.ts'
 import type { ReadSet } from '../read-set.ts'
 import { CodeFolder, FoldAgain, type Key } from './code-folder.ts'
-import { eventJsonSql, fieldsOf } from './event-rows.ts'
+import { readBatches } from './event-batch.ts'
+import { fieldsOf } from './event-rows.ts'
 import type { FoldFailure } from './fold-protocol.ts'
 import { keyHashesSql, partialRowsSql, statesSql } from './partial-rows.ts'
 import { startOf } from './start-of.ts'
@@ -64,16 +65,15 @@ export class LiveFolds {
     const fold = this.#foldOf(view.spec, stream)
     const { folder, stage } = fold
     const fields = fieldsOf(stream, stage.source.fields)
-    const read = `SELECT string_agg(CAST(${eventJsonSql(fields)} AS VARCHAR), ',') FROM (${events})`
-    const rows = await queryValue(connection, read)
-    if (rows === null) return { sql: '', failures: [] }
+    const batch = (await readBatches(connection, fields, events, '0')).get(0)
+    if (batch === undefined) return { sql: '', failures: [] }
     fold.pending = true
     const file = join(this.#scratchDir, `fold-${view.spec.version.slice(0, 16)}.ndjson`)
     for (;;) {
       try {
         await this.#tell(connection, fold, view.readSet)
         const lookup = (keys: readonly Key[]) => statesOf(connection, stage, view.readSet, keys)
-        await folder.redo((await folder.step(String(rows), lookup)).failed)
+        await folder.redo((await folder.step(batch, lookup)).failed)
         const count = await folder.flush(file)
         const failures = folder.failures(view.readSet.cut, through)
         return { sql: count === 0 ? '' : partialRowsSql(stage, [file]), failures }

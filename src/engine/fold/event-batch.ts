@@ -1,0 +1,187 @@
+/**
+ * Events on their way from DuckDB to functions: whole columns as texts, because one long text costs little to hand over
+ * and to cut, where a value or a row at a time costs several times what a function does with it. No state.
+ *
+ *   a column   the values' texts, with U+001F between them; a NULL is U+001E and an N
+ *   or         a JSON array of texts, where a value has one of these characters in it
+ *
+ * Why not the log's own text: it has neither defaults nor the names that fields have now, lake files have no text, and
+ * ticks and bulk folds shall give functions exactly the same. So both read the one relation over lake and hot log.
+ */
+
+import type { DuckDBConnection } from '@duckdb/node-api'
+import { type Field, type FieldType, quoteIdentifier } from '../../model/schema.ts'
+import { exactIntegerJson } from '../../plan/queries.ts'
+import { unreachable } from '../../std/assert.ts'
+import { queryRows } from '../duckdb.ts'
+
+/** As it goes to a thread. */
+export interface EventBatch {
+  readonly count: number
+  readonly commits: string
+  readonly indexes: string
+  readonly columns: readonly string[]
+  /** Which columns are JSON arrays. */
+  readonly json: readonly boolean[]
+}
+
+/** As functions' values are made of it. */
+export interface OpenBatch {
+  readonly count: number
+  readonly commits: readonly number[]
+  readonly indexes: readonly number[]
+  /** By field; a value that is NULL is `NULL_TEXT`. */
+  readonly columns: readonly (readonly string[])[]
+  /** Rows in the order of the log; undefined: as they are. */
+  readonly order: readonly number[] | undefined
+}
+
+const BETWEEN = '\u001f'
+const MARK = '\u001e'
+export const NULL_TEXT = `${MARK}N`
+
+/** The events of a relation with positions, by the number that `laneSql` gives them. */
+export async function readBatches(
+  connection: DuckDBConnection,
+  fields: readonly Field[],
+  eventsSql: string,
+  laneSql: string,
+): Promise<ReadonlyMap<number, EventBatch>> {
+  const plain = fields.map(() => false)
+  const rows = await queryRows(connection, batchSql(fields, eventsSql, laneSql, plain))
+  const json = fields.map((_, at) => rows.some((row) => row[`u${at}`] === true))
+  const marked = json.includes(true)
+  const all = marked ? await queryRows(connection, batchSql(fields, eventsSql, laneSql, json)) : rows
+  return new Map(
+    all.map((row) => [
+      Number(row['lane']),
+      {
+        count: Number(row['events']),
+        commits: String(row['commits']),
+        indexes: String(row['indexes']),
+        columns: fields.map((_, at) => String(row[`f${at}`])),
+        json,
+      },
+    ]),
+  )
+}
+
+function batchSql(
+  fields: readonly Field[],
+  eventsSql: string,
+  laneSql: string,
+  json: readonly boolean[],
+): string {
+  const columns = fields.flatMap(({ name, type }, at) => {
+    const text = textSql(quoteIdentifier(name), type)
+    const marks =
+      type.kind === 'string' && json[at] === false ? [`bool_or(${markedSql(text)}) AS u${at}`] : []
+    const column =
+      json[at] === true
+        ? `CAST(to_json(list(${text})) AS VARCHAR)`
+        : `string_agg(coalesce(${text}, chr(30) || 'N'), chr(31))`
+    return [`${column} AS f${at}`, ...marks]
+  })
+  const positions = [
+    `string_agg(CAST("$commit" AS VARCHAR), ',') AS commits`,
+    `string_agg(CAST("$index" AS VARCHAR), ',') AS indexes`,
+  ]
+  return (
+    `SELECT ${laneSql} AS lane, count(*) AS events, ${[...positions, ...columns].join(', ')} ` +
+    `FROM (${eventsSql}) GROUP BY ALL`
+  )
+}
+
+function markedSql(text: string): string {
+  return `contains(${text}, chr(31)) OR contains(${text}, chr(30))`
+}
+
+/** A value as text, exactly. */
+function textSql(value: string, type: FieldType): string {
+  switch (type.kind) {
+    case 'string':
+      return value
+    case 'boolean':
+    case 'integer':
+    case 'double':
+    case 'decimal':
+    case 'timestamp':
+    case 'date':
+    case 'uuid':
+    case 'json':
+      return `CAST(${value} AS VARCHAR)`
+    case 'array':
+    case 'object':
+    case 'map':
+      return `CAST(to_json(${jsonSql(value, type, 0)}) AS VARCHAR)`
+    default:
+      return unreachable(type)
+  }
+}
+
+/** A value within another, in a form that DuckDB's JSON writer keeps exact. */
+function jsonSql(value: string, type: FieldType, depth: number): string {
+  switch (type.kind) {
+    case 'integer':
+      return type.bits === 32 ? value : exactIntegerJson(value)
+    case 'decimal':
+    case 'timestamp':
+    case 'uuid':
+    case 'date':
+      return `CAST(${value} AS VARCHAR)`
+    case 'boolean':
+    case 'string':
+    case 'double':
+    case 'json':
+      return value
+    case 'array': {
+      const inner = `e${depth}`
+      const element = jsonSql(inner, type.element, depth + 1)
+      return element === inner ? value : `list_transform(${value}, lambda ${inner}: ${element})`
+    }
+    case 'object': {
+      const inner = `e${depth}`
+      const entries = type.fields.map((field) => {
+        const member = `${inner}.${quoteIdentifier(field.name)}`
+        return `${quoteIdentifier(field.name)} := ${jsonSql(member, field.type, depth + 1)}`
+      })
+      return `list_transform([${value}], lambda ${inner}: CASE WHEN ${inner} IS NULL THEN NULL ELSE struct_pack(${entries.join(', ')}) END)[1]`
+    }
+    case 'map': {
+      const inner = `e${depth}`
+      const member = jsonSql(`${inner}."value"`, type.value, depth + 1)
+      return `map_from_entries(list_transform(map_entries(${value}), lambda ${inner}: struct_pack("key" := ${inner}."key", "value" := ${member})))`
+    }
+    default:
+      return unreachable(type)
+  }
+}
+
+export function openBatch({ count, commits, indexes, columns, json }: EventBatch): OpenBatch {
+  const opened = {
+    count,
+    commits: JSON.parse(`[${commits}]`) as number[],
+    indexes: JSON.parse(`[${indexes}]`) as number[],
+    columns: columns.map((text, at) => (json[at] === true ? jsonColumn(text) : text.split(BETWEEN))),
+  }
+  return { ...opened, order: orderOf(opened) }
+}
+
+function jsonColumn(text: string): string[] {
+  return (JSON.parse(text) as (string | null)[]).map((value) => value ?? NULL_TEXT)
+}
+
+/** DuckDB gives rows in any order, though mostly in that of the files. */
+function orderOf({ count, commits, indexes }: Omit<OpenBatch, 'order'>): readonly number[] | undefined {
+  const order: number[] = []
+  let isSorted = true
+  for (let at = 0; at < count; at++) {
+    order.push(at)
+    if (at > 0 && compare(at - 1, at) >= 0) isSorted = false
+  }
+  return isSorted ? undefined : order.sort(compare)
+
+  function compare(a: number, b: number): number {
+    return (commits[a] ?? 0) - (commits[b] ?? 0) || (indexes[a] ?? 0) - (indexes[b] ?? 0)
+  }
+}

@@ -5,7 +5,9 @@
  * server are killed, the server also at the named points of a batch and its publication. Expected rows come from plain
  * DuckDB over the events that were acknowledged, at the cut of each answer. Beside the laws: with one definition a batch
  * never differs from what was served, T never goes back, and views run as the last deploy or rollback said.
- * REFOLD_SEED and REFOLD_STEPS set seed and steps, REFOLD_POINTS names points to be killed at.
+ * Late events of one view wait for its batches, by a definition of our own. REFOLD_SEED and REFOLD_STEPS set seed and
+ * steps. A run is killed at half of the points of batches, those of even or of odd seeds; with REFOLD_POINTS=all at
+ * every one; REFOLD_POINTS=batch.lake,… names some, of deploys too.
  */
 
 import assert from 'node:assert/strict'
@@ -25,7 +27,12 @@ describe(`moves between kappa, lambda and hybrid keep the laws (seed ${SEED})`, 
   before(() => history.begin())
   after(() => history.end())
 
-  const points = POINTS === undefined ? batchCrashPoints : POINTS.split(',')
+  const points =
+    POINTS === undefined
+      ? batchCrashPoints.filter((_, index) => index % 2 === SEED % 2)
+      : POINTS === 'all'
+        ? batchCrashPoints
+        : POINTS.split(',')
 
   test(`killed at ${points.length} points`, async () => {
     for (const point of points) await history.killedAt(point)
@@ -36,7 +43,7 @@ describe(`moves between kappa, lambda and hybrid keep the laws (seed ${SEED})`, 
   test(`${STEPS} steps`, async () => {
     for (let step = 0; step < STEPS; step++) await history.step()
     await history.checkFollowers()
-    assert.ok(history.batches > 0)
+    assert.ok(history.batches > 0 || STEPS === 0, 'batches were published')
     console.log(`  ${history.summary()}`)
   })
 })

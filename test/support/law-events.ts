@@ -27,6 +27,12 @@ const tables = {
   refunds: 'id VARCHAR, cut BIGINT, refund_id VARCHAR, amount DECIMAL(18,2)',
 }
 
+/** T, and how late an event may be. */
+export interface LateStand {
+  readonly cut: number
+  readonly latenessMs: number
+}
+
 export type StreamName = keyof typeof tables
 
 const ids: Readonly<Record<StreamName, string>> = {
@@ -99,6 +105,20 @@ export class LawEvents {
     const oracle = await this.#oracle(stream)
     return await oracle.rows(
       `WITH ${stream} AS (SELECT * FROM log WHERE cut > ${from} AND cut <= ${to}) ${sql}`,
+    )
+  }
+
+  /**
+   * The same of a view that holds late events back and stands on T: after it without the events of `orders` whose time
+   * lies before the watermark, which is the greatest time up to their own commit, less the lateness.
+   */
+  async heldRows(sql: string, from: number, to: number, { cut, latenessMs }: LateStand): Promise<Cell[][]> {
+    const oracle = await this.#oracle('orders')
+    return await oracle.rows(
+      `WITH commits AS (SELECT cut, max(max(ts)) OVER (ORDER BY cut) - INTERVAL ${latenessMs} MILLISECOND AS watermark
+         FROM log GROUP BY cut),
+       orders AS (SELECT log.* FROM log JOIN commits USING (cut)
+         WHERE cut > ${from} AND cut <= ${to} AND (cut <= ${cut} OR ts >= watermark)) ${sql}`,
     )
   }
 

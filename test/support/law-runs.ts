@@ -28,7 +28,7 @@ export function randomLambda(random: () => number): RunDef {
 
 function randomSchedule(random: () => number): BatchScheduleDef {
   const dice = random()
-  if (dice < 0.5) return { kind: 'every', everyMs: 300 + Math.floor(random() * 2_000) }
-  if (dice < 0.8) return { kind: 'events', events: 20 + Math.floor(random() * 200) }
-  return { kind: 'cron', cron: random() < 0.5 ? '* * * * * *' : '*/2 * * * * *' }
+  if (dice < 0.5) return { kind: 'every', everyMs: 800 + Math.floor(random() * 4_000) }
+  if (dice < 0.8) return { kind: 'events', events: 40 + Math.floor(random() * 300) }
+  return { kind: 'cron', cron: random() < 0.5 ? '*/2 * * * * *' : '*/5 * * * * *' }
 }

@@ -14,7 +14,12 @@ interface ViewKind {
   readonly variants: readonly Variant[]
   /** Variants from this one on read `tip`, which is there from level 1. */
   readonly tipsFrom?: number
+  /** Late events wait for the next batch: it always runs as lambda, and is there from the beginning or never. */
+  readonly holds?: true
 }
+
+/** Of every stream that has a time; events come up to four days out of order. */
+export const LATENESS_MS = 36 * 3_600_000
 
 export const viewKinds: Readonly<Record<string, ViewKind>> = {
   totals: {
@@ -82,6 +87,15 @@ export const viewKinds: Readonly<Record<string, ViewKind>> = {
       () => 'SELECT page, user_id, count(*) AS n FROM visits GROUP BY page, user_id',
     ],
   },
+  held: {
+    stream: 'orders',
+    variants: [
+      () => 'SELECT user_id, count(*) AS n, sum(amount) AS total FROM orders GROUP BY user_id',
+      ({ salt }) =>
+        `SELECT user_id, sum(amount + ${salt}) AS total, max(ts) AS last FROM orders GROUP BY user_id`,
+    ],
+    holds: true,
+  },
   refunded: {
     stream: 'refunds',
     variants: [() => 'SELECT count(*) AS n, sum(amount) AS total FROM refunds'],
@@ -114,18 +128,27 @@ export const firstProject: ShopProject = {
   spaced: false,
 }
 
-/** A few changes to a project, at random. Views on which the check stands are never removed. */
+/** Views on which the check and the followers stand, and one that would not come back. */
+const kept = ['totals', 'by_user', 'held']
+
+/** With a view that holds late events back. */
+export const holdingProject: ShopProject = {
+  ...firstProject,
+  views: { ...firstProject.views, held: { variant: 0, salt: 0, run: lambdaEvery(2_500) } },
+}
+
+/** A few changes to a project, at random. Some views are never removed. */
 export function changedProject(random: () => number, from: ShopProject): ShopProject {
   const pick = (count: number) => Math.floor(random() * count)
   let { level, refunds } = from
   const views = { ...from.views }
-  const names = Object.keys(viewKinds)
+  const names = Object.keys(viewKinds).filter((name) => !viewKinds[name]!.holds || views[name] !== undefined)
   for (let change = 0; change < 1 + pick(3); change++) {
     const name = names[pick(names.length)] ?? 'totals'
     const dice = random()
     if (dice < 0.08 && level < 3) level++
     else if (dice < 0.2) refunds = !refunds
-    else if (dice < 0.35 && name !== 'totals' && name !== 'by_user') delete views[name]
+    else if (dice < 0.35 && !kept.includes(name)) delete views[name]
     else if (name !== 'refunded' || refunds) {
       const { variants, tipsFrom = variants.length } = viewKinds[name]!
       const run = views[name]?.run
@@ -147,9 +170,16 @@ export function changedRuns(
   const views = { ...from.views }
   for (let change = 0; change < 1 + Math.floor(random() * 3); change++) {
     const name = names[Math.floor(random() * names.length)] ?? 'totals'
-    views[name] = { ...views[name]!, run: way(random) }
+    const run = way(random)
+    if (viewKinds[name]!.holds && run.kind !== 'lambda') continue
+    views[name] = { ...views[name]!, run }
   }
   return { ...from, views }
+}
+
+function lambdaEvery(everyMs: number): RunDef {
+  const schedule = { kind: 'every', everyMs } as const
+  return { kind: 'lambda', schedule, incremental: false, whenSpeedFails: 'stale', maxDivergence: 0 }
 }
 
 export function viewSql(project: ShopProject, name: string): string {
@@ -178,6 +208,7 @@ export function projectDef(folder: string, project: ShopProject): ProjectDef {
       sql: text,
       sqlPlace: { ...place, file: `${name}.sql` },
       run: project.views[name]?.run ?? { kind: 'kappa' },
+      ...(viewKinds[name]!.holds ? { late: 'hold' as const } : {}),
       onError: 'stall',
     }
   })
@@ -225,7 +256,7 @@ export function shopStreams({
   ]
   const visits = [field('visit_id', text), field('user_id', text), field('page', text)]
   const spent = [field('ms', { kind: 'integer', bits: 64 }), field('at', time)]
-  const common = { dedupe: { timeMs: 3_600_000, count: 1_000_000 }, latenessMs: 0 }
+  const common = { dedupe: { timeMs: 3_600_000, count: 1_000_000 }, latenessMs: LATENESS_MS }
   const stream = (
     name: string,
     fields: readonly Field[],

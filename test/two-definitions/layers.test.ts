@@ -5,6 +5,7 @@
 
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
+import { lambdaRun } from '../support/lambda-shop.ts'
 import { asTexts, TwoShop } from '../support/two-shop.ts'
 
 let shop: TwoShop
@@ -49,4 +50,34 @@ test('a lookup reads the wanted rows of both layers', async () => {
     const own = rows.filter((row) => row['user'] === user)
     assert.deepEqual(asTexts(JSON.parse(answer.json)), asTexts(own), user)
   }
+})
+
+test('no reader sees a gap or an overlap while batches are published under live input', async () => {
+  const run = lambdaRun({ kind: 'every', everyMs: 150 })
+  await shop.open(shop.project({ views: [shop.twoView({}, { run })] }))
+  await shop.send(10)
+  let reads = 0
+  let done = false
+  const cuts = new Set<number>()
+  const reading = (async () => {
+    while (!done) {
+      const { cut, batch, rows } = await shop.answer()
+      const counted = rows.reduce((sum, row) => sum + Number(row['n']), 0)
+      // An answer may come before the word that its last commit was taken.
+      while (shop.cut < cut) await new Promise((resolve) => setTimeout(resolve, 1))
+      const sent = shop.sent.filter((sale) => sale.cut <= cut).length
+      assert.equal(counted, sent, `cut ${cut}, T ${batch}`)
+      cuts.add(batch)
+      reads++
+    }
+  })()
+  for (let round = 0; round < 40 || cuts.size < 4; round++) {
+    await shop.send(7)
+    if (round % 9 === 4) await shop.server.flush()
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  done = true
+  await reading
+  assert.ok(reads > 20)
+  await shop.checkLayers()
 })

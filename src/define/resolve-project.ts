@@ -23,7 +23,7 @@ import { resolveRun } from './resolve-run.ts'
 import { resolveStream } from './resolve-stream.ts'
 import { resolveSettings } from './settings.ts'
 import type { CheckSpec, ProjectOptions, ProjectSpec, StreamSpec, ViewSpec } from './spec.ts'
-import type { ProjectDef, RunDef, ViewDef } from './types.ts'
+import type { ProjectDef, ViewDef } from './types.ts'
 
 export interface ProjectSource {
   /** Absolute path of the project file. */

@@ -9,13 +9,10 @@
  */
 
 import { type DuckDBConnection, DuckDBInstance, type DuckDBMaterializedResult } from '@duckdb/node-api'
-import type { PlannedFunction } from '../define/function-def.ts'
-import type { CodePlace } from '../define/logic-modules.ts'
 import { RefoldError } from '../model/errors.ts'
 import { quoteLiteral } from '../model/schema.ts'
 import { type Clock, systemClock } from '../std/clock.ts'
 import { exactRows, type SqlRow } from './duckdb-values.ts'
-import { EngineFunctions } from './functions/engine-functions.ts'
 import { failureIn } from './functions/logic-failures.ts'
 
 export interface DuckDBOptions {
@@ -25,15 +22,11 @@ export interface DuckDBOptions {
   readonly tempDir: string
   /** When given, DuckDB opens no file outside of these folders (and `tempDir`), and its settings are locked. */
   readonly jail?: readonly string[]
-  /** Where the code of functions in TypeScript is kept. */
-  readonly code?: CodePlace
 }
 
 export interface DuckDB {
   /** A connection with the session's settings pinned. */
   connect(): Promise<DuckDBConnection>
-  /** Makes functions in TypeScript known, by their names with a hash. */
-  useFunctions(functions: readonly PlannedFunction[] | undefined): Promise<void>
   close(): void
 }
 
@@ -67,9 +60,7 @@ export async function openDuckDB(options: DuckDBOptions): Promise<DuckDB> {
     await first.run('SET GLOBAL enable_external_access = false')
   }
   first.closeSync()
-  const functions = new EngineFunctions(() => instance.connect(), options.code)
   return {
-    useFunctions: (wanted) => functions.use(wanted),
     async connect() {
       const connection = await instance.connect()
       for (const setting of sessionSettings) await connection.run(setting)

@@ -26,6 +26,7 @@ import type {
   SliceInfo,
 } from './engine.ts'
 import { foldTick, heldStream } from './fold-tick.ts'
+import { EngineFunctions } from './functions/engine-functions.ts'
 import { imagePolicy, LiveImages } from './live-images.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { LiveReads } from './live-reads.ts'
@@ -50,6 +51,7 @@ export class LiveCore {
   readonly #state: LiveState
   readonly #images: LiveImages
   readonly #db: DuckDB
+  readonly #functions: EngineFunctions
   readonly #connection: DuckDBConnection
   readonly #tickSources: TickSources
   readonly #onProgress: Listener
@@ -82,8 +84,10 @@ export class LiveCore {
     this.#images = images
     this.#onProgress = onProgress
     this.#tickSources = new TickSources(state.settings.scratchDir)
-    this.reads = new LiveReads(state, new ConnectionPool(() => db.connect()), (functions) =>
-      db.useFunctions(functions),
+    const functions = new EngineFunctions(() => db.connect(), spec.settings.code)
+    this.#functions = functions
+    this.reads = new LiveReads(state, new ConnectionPool(() => db.connect()), (wanted) =>
+      functions.use(wanted),
     )
   }
 
@@ -96,8 +100,7 @@ export class LiveCore {
     const { memoryBytes, threads, scratchDir } = spec.settings
     rmSync(scratchDir, { recursive: true, force: true })
     mkdirSync(scratchDir, { recursive: true })
-    const { code } = spec.settings
-    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir, ...(code && { code }) })
+    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir })
     const tables = await db.connect()
     const state = new LiveState(spec, new TableStore((sql) => run(tables, sql)))
     const images = new LiveImages(state, await db.connect(), policy)
@@ -106,7 +109,7 @@ export class LiveCore {
     for (const view of spec.views) {
       const bad = await slicesThatDoNotCheck(view.slices)
       badSlices.push(...bad)
-      await db.useFunctions(view.plan.functions)
+      await core.#functions.use(view.plan.functions)
       if (bad.length === 0) await images.load(view)
     }
     images.allLoaded()
@@ -173,7 +176,7 @@ export class LiveCore {
         { details: { paths: bad.map(({ path }) => path) } },
       )
     }
-    await this.#db.useFunctions(spec.plan.functions)
+    await this.#functions.use(spec.plan.functions)
     await this.#images.load(spec)
     const view = this.#state.live(spec.view, spec.version)
     this.#pump()

@@ -11,8 +11,8 @@ import { Semaphore } from '../std/semaphore.ts'
 import { captureView } from './capture.ts'
 import type { ConnectionPool } from './connection-pool.ts'
 import { viewDelta } from './delta.ts'
-import type { DuckDB } from './duckdb.ts'
 import type { LayerName, LogSources, SqlRead } from './engine.ts'
+import type { EngineFunctions } from './functions/engine-functions.ts'
 import { type Layers, layerQuery, layersOf, layerTables } from './layers.ts'
 import type { LiveCalls } from './live-protocol.ts'
 import { type LiveState, pause } from './live-state.ts'
@@ -28,12 +28,12 @@ const VIEW_READS = 4
 export class LiveReads {
   readonly #state: LiveState
   readonly #connections: ConnectionPool
-  readonly #useFunctions: DuckDB['useFunctions']
+  readonly #useFunctions: EngineFunctions['use']
   readonly #gather = new LookupGather()
   readonly #viewReads = new Semaphore(VIEW_READS)
   readonly #heavyReads: Semaphore
 
-  constructor(state: LiveState, connections: ConnectionPool, useFunctions: DuckDB['useFunctions']) {
+  constructor(state: LiveState, connections: ConnectionPool, useFunctions: EngineFunctions['use']) {
     this.#state = state
     this.#useFunctions = useFunctions
     this.#connections = connections

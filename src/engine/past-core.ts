@@ -8,6 +8,7 @@ import { quoteIdentifier } from '../model/schema.ts'
 import { ConnectionPool } from './connection-pool.ts'
 import { type DuckDB, openDuckDB, run, runCancellable } from './duckdb.ts'
 import type { Rows } from './engine.ts'
+import { EngineFunctions } from './functions/engine-functions.ts'
 import type { PastQuery, PastRequest, PastSqlRead, PastState, PastViewRead } from './past.ts'
 import type { PastCalls, PastSettings } from './past-protocol.ts'
 import { type Deadline, deadlineOf, leftMs, PastTables } from './past-tables.ts'
@@ -21,6 +22,7 @@ const TABLES_SHARE = 0.4
 export class PastCore {
   readonly #db: DuckDB
   readonly #connections: ConnectionPool
+  readonly #functions: EngineFunctions
   readonly #tables: PastTables
   readonly #scratchDir: string
 
@@ -28,14 +30,15 @@ export class PastCore {
     this.#db = db
     this.#scratchDir = settings.scratchDir
     this.#connections = new ConnectionPool(() => db.connect())
+    this.#functions = new EngineFunctions(() => db.connect(), settings.code)
     this.#tables = new PastTables(this.#connections, settings, settings.memoryBytes * TABLES_SHARE)
   }
 
   static async open(settings: PastSettings): Promise<PastCore> {
-    const { memoryBytes, threads, scratchDir, code } = settings
+    const { memoryBytes, threads, scratchDir } = settings
     rmSync(scratchDir, { recursive: true, force: true })
     mkdirSync(scratchDir, { recursive: true })
-    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir, ...(code && { code }) })
+    const db = await openDuckDB({ memoryBytes, threads, tempDir: scratchDir })
     return new PastCore(db, settings)
   }
 
@@ -67,8 +70,8 @@ export class PastCore {
   }
 
   async #useFunctions(request: PastRequest, states: readonly PastState[]): Promise<void> {
-    for (const { plan } of states) await this.#db.useFunctions(plan.functions)
-    await this.#db.useFunctions(request.functions)
+    for (const { plan } of states) await this.#functions.use(plan.functions)
+    await this.#functions.use(request.functions)
   }
 
   async read(request: PastViewRead, signal: AbortSignal): Promise<PastCalls['read']['result']> {
@@ -99,7 +102,7 @@ export class PastCore {
           })),
           cut: request.cut,
           scratchDir: this.#scratchDir,
-          useFunctions: (functions) => this.#db.useFunctions(functions),
+          useFunctions: (functions) => this.#functions.use(functions),
           refused: request.refused ?? {},
         }
         const read = { ...request.sql, timeoutMs: leftMs(deadline) }

@@ -11,6 +11,7 @@ import { unreachable } from '../std/assert.ts'
 import { realFiles } from '../std/files.ts'
 import { openDuckDB } from './duckdb.ts'
 import type { Job, JobProgress, JobResult } from './engine.ts'
+import { EngineFunctions } from './functions/engine-functions.ts'
 import { runBatchJob } from './job-batch.ts'
 import { runCompactJob } from './job-compact.ts'
 import { runFoldJob } from './job-fold.ts'
@@ -45,13 +46,14 @@ export async function openWorkplace(settings: WorkerSettings): Promise<Workplace
   const { memoryBytes, threads, tempDir, code } = settings
   await realFiles.mkdir(tempDir)
   const spill = join(tempDir, 'spill')
-  const database = await openDuckDB({ memoryBytes, threads, tempDir: spill, ...(code && { code }) })
+  const database = await openDuckDB({ memoryBytes, threads, tempDir: spill })
   const connection = await database.connect()
+  const functions = new EngineFunctions(() => database.connect(), code)
   return {
     connection,
     tempDir,
     threads,
-    useFunctions: (functions) => database.useFunctions(functions),
+    useFunctions: (wanted) => functions.use(wanted),
     ...(code === undefined ? {} : { code }),
     close() {
       connection.closeSync()

@@ -40,6 +40,8 @@ test(`held and corrected views agree with plain DuckDB at every cut (seed ${SEED
     const dice = random()
     if (dice < 0.35) {
       const name = `${pick(names)}_held`
+      // Then a slice of the speed layer ends where the batch does.
+      if (random() < 0.5) await shop.server.flush()
       const batch = await shop.batch(name)
       stood.get(name)!.push({ from: batch, batch })
     } else if (dice < 0.5) await shop.server.flush()

@@ -11,7 +11,7 @@
  *     offset 1024              which images and seals went well in this process, as a JSON array of keys
  */
 
-import { openSync, readFileSync, writeSync } from 'node:fs'
+import { openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import type { CommitSeq, VersionId } from '../model/cut.ts'
 
 export type WorkKind = 'fold' | 'load' | 'image' | 'seal'
@@ -74,10 +74,12 @@ export interface LastWork {
   readonly done: readonly string[]
 }
 
-export function workAtDeath(path: string): LastWork {
+/** Reads it once: an engine that dies before it did anything is not held for what the one before it did. */
+export function takeWorkAtDeath(path: string): LastWork {
   let text: string
   try {
     text = readFileSync(path, 'utf8')
+    rmSync(path, { force: true })
   } catch {
     return { works: [], done: [] }
   }

@@ -60,7 +60,7 @@ export class CrashLoop {
     }
   }
 
-  /** An engine has run for long enough. */
+  /** An engine has run for long enough, or a careful one has caught up. */
   healthy(): void {
     this.#unnamed = 0
   }

@@ -85,11 +85,12 @@ class FakeEngine {
   }
 }
 
-function setUp(fails: (count: number) => boolean = () => false) {
+function setUp(fails: (count: number) => boolean = () => false, spec: () => object = () => ({})) {
   const clock = new HandClock()
   const engines: FakeEngine[] = []
   const serial = new Serial()
   const reports: { cut: number; epoch: number }[] = []
+  const told: string[] = []
   const supervisor = new EngineSupervisor({
     clock,
     logger: silentLogger,
@@ -98,13 +99,15 @@ function setUp(fails: (count: number) => boolean = () => false) {
       engines.push(engine)
       return engine as unknown as LiveEngine
     },
-    spec: () => ({}) as EngineSpec,
+    spec: () => spec() as EngineSpec,
     exclusive: (task) => serial.run(task),
     onBadSlices: () => {},
     onProgress: ({ cut }, epoch) => reports.push({ cut, epoch }),
     onStarted: () => {},
+    onDied: (reason, careful) => told.push(`${reason}${careful ? ', careful' : ''}`),
+    onHealthy: () => told.push('healthy'),
   })
-  return { clock, engines, supervisor, reports, serial }
+  return { clock, engines, supervisor, reports, serial, told }
 }
 
 function pidOf(supervisor: EngineSupervisor): number | undefined {
@@ -220,5 +223,54 @@ test('no engine starts while a publication runs', async () => {
   await publication
   await turns()
   assert.equal(engines.length, 2)
+  await supervisor.close()
+})
+
+test('a careful engine is handed out once it has caught up, or after a while', async () => {
+  const spec = () => ({ careful: true, sources: { log: { durable: 7 } } })
+  const { clock, engines, supervisor, told } = setUp(() => false, spec)
+  await supervisor.start()
+  let answered = 0
+  const ask = () => supervisor.use(async () => answered++, clock.monotonicMs() + 60_000)
+  const first = ask()
+  engines[0]!.report(6)
+  await turns()
+  assert.equal(answered, 0)
+  engines[0]!.report(7)
+  await first
+  assert.deepEqual([answered, told], [1, ['healthy']])
+  engines[0]!.die('killed')
+  await clock.pass(0)
+  const second = ask()
+  await clock.pass(29_999)
+  assert.equal(answered, 1)
+  await clock.pass(1)
+  await second
+  assert.equal(answered, 2)
+  assert.deepEqual(told, ['healthy', 'killed, careful'])
+  await supervisor.close()
+})
+
+test('engines that die as soon as they answer are failing, and one that lives is not', async () => {
+  const { clock, engines, supervisor, told } = setUp()
+  await supervisor.start()
+  for (let death = 0; death < 3; death++) {
+    assert.equal(supervisor.failing, undefined)
+    engines.at(-1)!.die('out of memory')
+    if (death < 2) await clock.pass(5_000 * death + 50)
+    assert.equal(supervisor.failing, death === 2 ? 'out of memory' : undefined)
+  }
+  await clock.pass(5_000)
+  assert.equal(supervisor.failing, undefined)
+  await clock.pass(1_001)
+  engines.at(-1)!.die('killed once')
+  assert.equal(supervisor.failing, undefined)
+  assert.deepEqual(told, ['out of memory', 'out of memory', 'out of memory', 'killed once'])
+  // An end that we wanted is no death.
+  await clock.pass(5_000)
+  const restarted = supervisor.restart('new streams')
+  await clock.pass(0)
+  await restarted
+  assert.equal(told.length, 4)
   await supervisor.close()
 })

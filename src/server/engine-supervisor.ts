@@ -29,7 +29,7 @@ export interface SupervisorOptions {
   readonly onStarted: (engine: LiveEngine) => void
   /** An engine ended that nobody had stopped; called before the next one is started. */
   readonly onDied?: (reason: string, careful: boolean) => void
-  /** An engine has lived for long enough. */
+  /** An engine has lived for long enough, or a careful one has caught up. */
   readonly onHealthy?: () => void
 }
 
@@ -43,8 +43,9 @@ const BACKOFF_FIRST_MS = 50
 const BACKOFF_LAST_MS = 5_000
 /** An engine that ran this long was healthy: the next restart is quick again. */
 const HEALTHY_MS = 20_000
-/** So many in a row that did not live long: engines die faster than they answer. */
+/** So many in a row that lived no longer than this: engines die faster than they answer. */
 const FAILING_DEATHS = 3
+const FAILING_MS = 1_000
 /** A careful engine that has not caught up by then answers all the same. */
 const HOLD_MS = 30_000
 
@@ -66,6 +67,8 @@ export class EngineSupervisor {
   /** The engine that we are stopping ourselves. */
   #stopping: LiveEngine | undefined
   #failures = 0
+  /** Engines in a row that died about as soon as they answered, or before. */
+  #shortLives = 0
   #restarts = 0
   #lastExit: string | undefined
   #closed = false
@@ -88,7 +91,7 @@ export class EngineSupervisor {
 
   /** Why no engine may answer soon: they die one after the other. Undefined while one answers. */
   get failing(): string | undefined {
-    return this.#failures >= FAILING_DEATHS && this.#answering === undefined ? this.#lastExit : undefined
+    return this.#shortLives >= FAILING_DEATHS && this.#answering === undefined ? this.#lastExit : undefined
   }
 
   get #answering(): RunningEngine | undefined {
@@ -211,6 +214,8 @@ export class EngineSupervisor {
   #ended(engine: LiveEngine, reason: string): void {
     const { clock, logger } = this.#options
     const running = this.#running
+    const livedMs = running?.engine === engine ? clock.monotonicMs() - running.startedMs : 0
+    this.#shortLives = livedMs > FAILING_MS ? 0 : this.#shortLives + 1
     if (running?.engine === engine) {
       if (clock.monotonicMs() - running.startedMs > HEALTHY_MS) {
         this.#failures = 0
@@ -246,6 +251,7 @@ export class EngineSupervisor {
     if (this.#heldTo === undefined || this.#running === undefined) return
     if ((this.#progress?.cut ?? -1) < this.#heldTo && overdueEpoch !== this.#epoch) return
     this.#heldTo = undefined
+    if (overdueEpoch === undefined) this.#options.onHealthy?.()
     this.#wake()
   }
 

@@ -10,7 +10,7 @@ import { pausedVersion, pausedVersions, pauseVersion, resumeVersion } from '../c
 import { readVersion, tickingStates } from '../catalog/versions.ts'
 import type { DeployAuthor } from '../deploy/types.ts'
 import type { EngineProgress, LiveEngine } from '../engine/engine.ts'
-import { type Work, workAtDeath, workMarkPath } from '../engine/work-mark.ts'
+import { takeWorkAtDeath, type Work, workMarkPath } from '../engine/work-mark.ts'
 import type { VersionId } from '../model/cut.ts'
 import { RefoldError } from '../model/errors.ts'
 import { CrashLoop } from '../run/crash-loop.ts'
@@ -35,7 +35,7 @@ export class Pauses implements CorePauses {
 
   /** An engine died: pauses the view that it died of, once that is known. */
   engineDied(scratchDir: string, reason: string, careful: boolean): void {
-    const culprit = this.#deaths.died(workAtDeath(workMarkPath(scratchDir)), careful)
+    const culprit = this.#deaths.died(takeWorkAtDeath(workMarkPath(scratchDir)), careful)
     if (culprit === undefined) return
     const { work, deaths } = culprit
     const { view, version } = work

@@ -1,9 +1,9 @@
 /**
- * Events on their way from DuckDB to functions: whole columns as texts, because one long text costs little to hand over
- * and to cut, where a value or a row at a time costs several times what a function does with it. No state.
+ * Events on their way from DuckDB to functions: whole columns as texts, because one long text costs little to hand over,
+ * where a value or a row at a time costs several times what a function does with it. No state.
  *
- *   a column   the values' texts, with U+001F between them; a NULL is U+001E and an N
- *   or         a JSON array of texts, where a value has one of these characters in it
+ *   numbers and the like   the values' texts, with commas between them; a NULL is an N
+ *   all other columns      a JSON array of texts and nulls: a text cut out of a long one would keep all of that in memory
  *
  * Why not the log's own text: it has neither defaults nor the names that fields have now, lake files have no text, and
  * ticks and bulk folds shall give functions exactly the same. So both read the one relation over lake and hot log.
@@ -30,15 +30,13 @@ export interface OpenBatch {
   readonly count: number
   readonly commits: readonly number[]
   readonly indexes: readonly number[]
-  /** By field; a value that is NULL is `NULL_TEXT`. */
+  /** By field; a value that is NULL is `NULL_TEXT`, which no other text is but one that was made to be. */
   readonly columns: readonly (readonly string[])[]
   /** Rows in the order of the log; undefined: as they are. */
   readonly order: readonly number[] | undefined
 }
 
-const BETWEEN = '\u001f'
-const MARK = '\u001e'
-export const NULL_TEXT = `${MARK}N`
+export const NULL_TEXT = '\u001eN'
 
 /** The events of a relation with positions, by the number that `laneSql` gives them. */
 export async function readBatches(
@@ -47,13 +45,10 @@ export async function readBatches(
   eventsSql: string,
   laneSql: string,
 ): Promise<ReadonlyMap<number, EventBatch>> {
-  const plain = fields.map(() => false)
-  const rows = await queryRows(connection, batchSql(fields, eventsSql, laneSql, plain))
-  const json = fields.map((_, at) => rows.some((row) => row[`u${at}`] === true))
-  const marked = json.includes(true)
-  const all = marked ? await queryRows(connection, batchSql(fields, eventsSql, laneSql, json)) : rows
+  const json = fields.map(({ type }) => isJson(type))
+  const rows = await queryRows(connection, batchSql(fields, eventsSql, laneSql))
   return new Map(
-    all.map((row) => [
+    rows.map((row) => [
       Number(row['lane']),
       {
         count: Number(row['events']),
@@ -66,21 +61,19 @@ export async function readBatches(
   )
 }
 
-function batchSql(
-  fields: readonly Field[],
-  eventsSql: string,
-  laneSql: string,
-  json: readonly boolean[],
-): string {
-  const columns = fields.flatMap(({ name, type }, at) => {
+/** Texts of the others are short, and have no comma in them. */
+function isJson(type: FieldType): boolean {
+  if (type.kind === 'decimal') return type.precision > 10
+  return !['boolean', 'integer', 'double', 'date'].includes(type.kind)
+}
+
+function batchSql(fields: readonly Field[], eventsSql: string, laneSql: string): string {
+  const columns = fields.map(({ name, type }, at) => {
     const text = textSql(quoteIdentifier(name), type)
-    const marks =
-      type.kind === 'string' && json[at] === false ? [`bool_or(${markedSql(text)}) AS u${at}`] : []
-    const column =
-      json[at] === true
-        ? `CAST(to_json(list(${text})) AS VARCHAR)`
-        : `string_agg(coalesce(${text}, chr(30) || 'N'), chr(31))`
-    return [`${column} AS f${at}`, ...marks]
+    const column = isJson(type)
+      ? `CAST(to_json(list(${text})) AS VARCHAR)`
+      : `string_agg(coalesce(${text}, 'N'), ',')`
+    return `${column} AS f${at}`
   })
   const positions = [
     `string_agg(CAST("$commit" AS VARCHAR), ',') AS commits`,
@@ -90,10 +83,6 @@ function batchSql(
     `SELECT ${laneSql} AS lane, count(*) AS events, ${[...positions, ...columns].join(', ')} ` +
     `FROM (${eventsSql}) GROUP BY ALL`
   )
-}
-
-function markedSql(text: string): string {
-  return `contains(${text}, chr(31)) OR contains(${text}, chr(30))`
 }
 
 /** A value as text, exactly. */
@@ -162,13 +151,22 @@ export function openBatch({ count, commits, indexes, columns, json }: EventBatch
     count,
     commits: JSON.parse(`[${commits}]`) as number[],
     indexes: JSON.parse(`[${indexes}]`) as number[],
-    columns: columns.map((text, at) => (json[at] === true ? jsonColumn(text) : text.split(BETWEEN))),
+    columns: columns.map((text, at) => (json[at] === true ? jsonColumn(text) : shortColumn(text))),
   }
   return { ...opened, order: orderOf(opened) }
 }
 
 function jsonColumn(text: string): string[] {
-  return (JSON.parse(text) as (string | null)[]).map((value) => value ?? NULL_TEXT)
+  const values = JSON.parse(text) as (string | null)[]
+  for (let at = 0; at < values.length; at++) if (values[at] === null) values[at] = NULL_TEXT
+  return values as string[]
+}
+
+function shortColumn(text: string): string[] {
+  const values = text.split(',')
+  if (text.includes('N'))
+    for (let at = 0; at < values.length; at++) if (values[at] === 'N') values[at] = NULL_TEXT
+  return values
 }
 
 /** DuckDB gives rows in any order, though mostly in that of the files. */

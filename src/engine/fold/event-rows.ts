@@ -97,7 +97,8 @@ function textReader(type: FieldType): ((text: string) => unknown) | undefined {
 
 function exactInteger(text: string): number | string {
   const value = Number(text)
-  return Number.isSafeInteger(value) ? value : text
+  // Written anew: a part of a long text would keep all of that in memory.
+  return Number.isSafeInteger(value) ? value : String(BigInt(text))
 }
 
 /** Undefined where the JSON value is the value. */

@@ -46,6 +46,7 @@ const WALL_MS_MIN = 2_000
 const MIB = 1 << 20
 /** Beside the fold's own memory: Refold's modules and the batch. */
 const OWN_MIB = 96
+const YOUNG_MIB = 96
 
 export class FoldThread {
   readonly #start: FoldThreadStart
@@ -95,7 +96,11 @@ export class FoldThread {
     const thread = new Worker(new URL(`./fold-thread${extname(import.meta.url)}`, import.meta.url), {
       workerData,
       execArgv: ['--disable-warning=ExperimentalWarning'],
-      resourceLimits: { maxOldGenerationSizeMb: Math.ceil(data.memoryBytes / MIB) + OWN_MIB },
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil(data.memoryBytes / MIB) + OWN_MIB,
+        // Events live for one call: with more room for them, fewer are moved before they die.
+        maxYoungGenerationSizeMb: YOUNG_MIB,
+      },
     })
     this.#thread = thread
     this.#watched = progressReader(progress)

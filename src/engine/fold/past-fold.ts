@@ -9,7 +9,7 @@ import type { LogSources } from '../engine.ts'
 import type { HotFile } from '../hot-files.ts'
 import { soleStage } from '../merged-relation.ts'
 import type { PastState } from '../past.ts'
-import { type StateSources, stateEvents } from '../past-state-sql.ts'
+import { rangeRead, type StateSources, stateEvents } from '../past-state-sql.ts'
 import { runCodeFold, stretchesOf } from './run-code-fold.ts'
 
 export interface PastFoldContext {
@@ -33,16 +33,17 @@ export async function foldPastState(
   context: PastFoldContext,
 ): Promise<string | undefined> {
   const stage = soleStage(state.plan)
-  if (stage.kind !== 'group' || stage.code === undefined || state.border >= state.cut) return undefined
-  const range = { from: state.border, to: state.cut }
+  const range = rangeRead(state)
+  if (stage.kind !== 'group' || stage.code === undefined || range.from >= range.to) return undefined
   // Which events such a state takes is said from its border on.
-  const isWhole = state.lateOnly !== undefined || state.onlyLate === true
+  const isWhole = state.lateOnly !== undefined || state.onlyLate === true || state.alsoLate !== undefined
   const { table, failures } = await runCodeFold(state, {
     ...{ context, stage, stream, range, signal: context.signal },
     stretches: isWhole ? [] : stretchesOf(stream.name, range, sources.log, sources.hot),
     events: ({ from, to }) => {
       const hotFiles = sources.hot.filter((file) => overlaps(file, { from, to })).map(({ path }) => path)
-      return stateEvents({ ...state, border: from, cut: to }, stage, stream, { ...sources, hotFiles })
+      const piece = isWhole ? state : { ...state, border: from, cut: to }
+      return stateEvents(piece, stage, stream, { ...sources, hotFiles })
     },
   })
   const [first] = failures

@@ -188,7 +188,10 @@ export class LiveReads {
             this.#connections.use((connection) =>
               captureView(connection, readSet, tails[index] ?? [], sealed[index] ?? 0, stagingDir, signal),
             )
-          captured.push(await this.#heavyReads.run(take, signal))
+          const { lateCut = 0 } = this.#state.live(readSet.view, readSet.version).spec
+          const one = await this.#heavyReads.run(take, signal)
+          const isLayered = readSet.plan.batch !== undefined
+          captured.push(isLayered ? one : { ...one, batch: Math.max(one.batch ?? 0, lateCut) })
         }
         return captured
       })

@@ -110,5 +110,8 @@ test('lambda without merge, async functions, a wrong key and columns of the key 
     await refusal({ more: `row: z.object({ user: z.string(), n: z.int() })` }),
     /^LOGIC_INVALID .*"user" is a column of the key/,
   )
-  assert.match(await refusal({ init: '() => ({ n: 0, at: new Date(0) })' }), /^LOGIC_INVALID fold "tried": .*Date/)
+  assert.match(
+    await refusal({ init: '() => ({ n: 0, at: new Date(0) })' }),
+    /^LOGIC_INVALID fold "tried": .*Date/,
+  )
 })

@@ -36,7 +36,7 @@ async function load(): Promise<LoadAnswer> {
     const sourcesOf = (start: readonly string[]) => sourceHashes(root, start)
     const exported = module.default
     const codeOf = (start: string) => codeFiles(root, start)
-    const source = { file, root, exported, sqlFiles, sourcesOf, fileHash, codeOf }
+    const source = { file, root, exported, sqlFiles, sourcesOf, fileHash, codeOf, filesIn }
     const resolved = resolveProject(source)
     if (resolved.ok) return { ok: true, project: resolved.project, files: [...files] }
     return { ok: false, mistakes: resolved.mistakes.map(toErrorBody), files: [...files] }
@@ -51,6 +51,10 @@ function fileHash(name: string): string | undefined {
   if (statSync(name, { throwIfNoEntry: false })?.isFile() !== true) return undefined
   files.add(name)
   return createHash('sha256').update(readFileSync(name)).digest('hex')
+}
+
+function filesIn(folder: string): readonly string[] {
+  return existsSync(folder) ? readdirSync(folder) : []
 }
 
 function readSqlFiles(folder: string): { name: string; file: string; sql: string }[] {

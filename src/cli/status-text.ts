@@ -13,6 +13,7 @@ export interface ServerStatus {
   readonly lastCommitAt: string | null
   readonly streams: readonly StreamStatus[]
   readonly views: readonly ViewStatus[]
+  readonly conservation?: readonly { readonly view: string | null; readonly held: number | null }[]
   /** How the project's file on the server differs from what is deployed. */
   readonly differs?: {
     readonly streams?: readonly string[]
@@ -100,6 +101,7 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     `engine ${engine.state}, ${counted(engine.ticks, 'tick')}, last ${engine.tickMs.toFixed(1)} ms, ${counted(engine.restarts, 'restart')}`,
     `log    ${counted(log.segments, 'segment')}, ${bytes(log.bytes)}`,
     `lake   ${counted(lake.files, 'file')}, ${grouped(lake.rows)} events, ${bytes(lake.bytes)}, through cut ${lake.through}`,
+    ...heldLines(status),
     ...deployLines(status),
     ...(log.problem === null ? [] : [style.red(`log    ${log.problem}`)]),
     ...(status.alarms ?? []).map(({ view, kind, message }) =>
@@ -110,6 +112,14 @@ export function formatStatus(status: ServerStatus, url: string, options: TableOp
     ...status.views.flatMap((view) => viewProblems(view).map((text) => style.yellow(text))),
   ]
   return `${lines.join('\n')}\n`
+}
+
+function heldLines({ conservation = [] }: ServerStatus): readonly string[] {
+  return conservation
+    .filter(({ held }) => held !== null && held > 0)
+    .map(
+      ({ view, held }) => `late   view ${view} holds ${counted(held ?? 0, 'event')} back for its next batch`,
+    )
 }
 
 const streamColumns = [

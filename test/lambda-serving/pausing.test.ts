@@ -20,6 +20,8 @@ const goodSql = 'SELECT "user", count(*) AS n, sum(amount) AS total FROM sales G
 const badSql = `SELECT count(*) AS n, sum(amount) AS total,
   max(CAST(list_sum(range(CAST(CASE WHEN "user" = 'slow' THEN 30000000 ELSE 2 END AS BIGINT))) AS BIGINT)) AS weight FROM sales`
 
+const slowCount = `count(*) AS n, max(CAST(list_sum(range(CAST(CASE WHEN "user" = 'slow' THEN 30000000 ELSE 2 END AS BIGINT))) AS BIGINT)) AS weight`
+
 let shop: ShopServer
 let killing: { stop: boolean; kills: number; done: Promise<void> } | undefined
 
@@ -44,7 +46,7 @@ function killWhileFolding(view: string): void {
   const work = () => {
     try {
       const text = readFileSync(path, 'utf8').slice(0, 512)
-      return text.includes(`"view":"${view}"`) ? text : undefined
+      return text.startsWith('{') && text.includes(`"view":"${view}"`) ? text : undefined
     } catch {
       return undefined
     }
@@ -175,6 +177,30 @@ async function refused(): Promise<void> {
     ['bad'],
   )
 }
+
+test('a deploy whose new version kills the engine fails with the reason, and what answers goes on', async () => {
+  await shop.open(project())
+  await checkGood(await shop.send(20))
+  await sendSlow()
+  await shop.rows('bad')
+  const worse = shopView('good', `${goodSql.replace('count(*) AS n', slowCount)}`)
+  killWhileFolding('good')
+  const deploy = await shop.deploy(shop.project({ views: [worse, shopView('bad', badSql)] }))
+  assert.deepEqual(
+    [deploy.state, /cannot go on: it is paused: the engine died/.test(deploy.reason ?? '')],
+    ['failed', true],
+    deploy.reason,
+  )
+  await checkGood(await shop.send(5))
+  assert.equal((await shop.status())['engine'] === null, false)
+  const [paused] = shop.server.core.pauses.list()
+  assert.equal(paused?.view, 'good')
+  // The version that answers is another one.
+  assert.notEqual(paused?.version, await shop.version('good'))
+  await shop.server.core.pauses.resume('good', { who: 'tester' })
+  assert.deepEqual(shop.server.core.pauses.list(), [])
+  await checkGood(await shop.send(5))
+})
 
 test('a view is paused and resumed by hand, at once and with a reason', async () => {
   await shop.open(project())

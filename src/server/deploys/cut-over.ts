@@ -10,7 +10,7 @@
 import { deployRows } from '../../catalog/deploys.ts'
 import { recordAudit } from '../../catalog/journal.ts'
 import { holdsLate } from '../../catalog/late-cuts.ts'
-import { pausedVersion } from '../../catalog/paused.ts'
+import { pausedVersion, pausedVersions } from '../../catalog/paused.ts'
 import { runOf } from '../../catalog/runs.ts'
 import { movePointers, readVersion, serving, type VersionRow } from '../../catalog/versions.ts'
 import { isSameData } from '../../deploy/same-data.ts'
@@ -39,12 +39,16 @@ export async function cutOver(context: ServerContext, deploy: Deploy, signal: Ab
   const moves = Object.fromEntries(views.filter(isMoved).map(({ view, to }) => [view, to ?? null]))
   const runs = runMoves(views, 'forth')
   for (;;) {
-    await supervisor.until(
-      () => commonCut(context, moves) !== undefined || context.closing(),
-      undefined,
-      signal,
-    )
+    const settled = () =>
+      commonCut(context, moves) !== undefined || pausedTarget(context, moves) !== undefined
+    await supervisor.until(() => settled() || context.closing(), undefined, signal)
     if (signal.aborted || context.closing()) return false
+    const paused = pausedTarget(context, moves)
+    if (paused !== undefined) {
+      const { view, version, reason } = paused
+      const message = `version ${version.slice(0, 12)} of view "${view}" cannot go on: it is paused: ${reason}`
+      throw new RefoldError('DEPLOY_STALLED', message)
+    }
     const moved = await publications.run(async () => {
       const running = supervisor.running
       const cut = commonCut(context, moves)
@@ -204,6 +208,11 @@ function needsBatches({ plan }: VersionRow): boolean {
 
 function impossible(message: string, hint?: string): RefoldError {
   return new RefoldError('ROLLBACK_IMPOSSIBLE', message, hint === undefined ? {} : { hint })
+}
+
+/** A version that is to answer and is not folded. */
+function pausedTarget({ catalog }: ServerContext, moves: Moves) {
+  return pausedVersions(catalog).find(({ view, version }) => moves[view] === version)
 }
 
 /** The cut at which all versions stand that will answer and all that answer now; undefined while they do not. */

@@ -305,9 +305,11 @@ export class DeployRun {
     const { signal } = this.#stop
     const targets = this.#targets(deploy)
     if (deploy.outcome.accepted === undefined || deploy.outcome.comparedAt === undefined) {
-      await supervisor.until(() => this.#reached(deploy) !== undefined || this.#over(), undefined, signal)
+      const settled = () => this.#reached(deploy) !== undefined || this.#stalled(targets) !== undefined
+      await supervisor.until(() => settled() || this.#over(), undefined, signal)
       const cut = this.#reached(deploy)
       if (this.#over()) return false
+      this.#checkStalls(targets)
       if (cut === undefined) return true
       const reached = () => this.#reached(deploy) ?? 0
       const proof = await proveDeploy(this.#parts, deploy, { cut, reached, signal })

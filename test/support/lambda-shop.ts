@@ -96,6 +96,34 @@ export class LambdaShop extends ShopServer {
     }
   }
 
+  /** Of every view with a batch: a slice ends at T, none lies across it, and what the batch made is as it made it. */
+  async bordersAtT(): Promise<void> {
+    const rows = await this.sql(
+      `SELECT s.view, b.cut, count(*) FILTER (s.to_cut = b.cut) AS ends,
+         count(*) FILTER (s.from_cut < b.cut AND s.to_cut > b.cut) AS across
+       FROM (SELECT view, max(cut) AS cut FROM refold.batches WHERE state = 'published' GROUP BY view) AS b
+       JOIN refold.slices AS s ON s.view = b.view AND s.superseded_at IS NULL GROUP BY ALL`,
+    )
+    assert.ok(rows.length > 0)
+    for (const { view, ends, across } of rows) {
+      assert.ok(Number(ends) > 0, `a slice of view ${view} ends at T`)
+      assert.equal(Number(across), 0, `slices of view ${view} that lie across T`)
+    }
+  }
+
+  /** Every view as of an earlier cut equals its SQL over the events up to there. */
+  async checkPast(cut: number): Promise<void> {
+    for (const view of Object.keys(lambdaSql)) {
+      const read = { view, where: {}, order: [], limit: 100_000 }
+      const { json } = await this.server.core.readView(read, { moment: { kind: 'cut', cut } })
+      assert.deepEqual(
+        sorted(JSON.parse(json) as Row[]),
+        sorted(await this.expected(view, cut)),
+        `view ${view} as of cut ${cut}`,
+      )
+    }
+  }
+
   /** The view's SQL over the events that were sent up to a cut. */
   async expected(view: string, cut: number): Promise<Row[]> {
     const instance = await DuckDBInstance.create(':memory:')

@@ -117,7 +117,7 @@ export function builtUpTo(catalog: Catalog, view: string, version: VersionId): L
   return { cut: Number(row?.late_from ?? 0), counts }
 }
 
-/** A version that is built takes late events up to this cut as any others. */
+/** A version that is built takes late events up to this cut like the others. */
 export function beginLateCut(
   catalog: Catalog,
   view: string,

@@ -216,7 +216,7 @@ function eventsOf(
   )
 }
 
-/** A fold up to the cut of the batch takes late events as any others. */
+/** A fold up to the cut of the batch takes late events like the others. */
 async function lateRule(
   { job, stage }: Pick<Fold, 'job' | 'stage'>,
   hot: CommitRange,

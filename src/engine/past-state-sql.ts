@@ -63,7 +63,7 @@ export function rangeRead({ border, cut, alsoLate }: PastState): CommitRange {
   return { from: border, to: Math.max(cut, alsoLate?.to ?? cut) }
 }
 
-/** What a state takes of late events; undefined: they are as any others. */
+/** What a state takes of late events; undefined: they are like the others. */
 export function lateTaken(state: PastState): Pick<LateRule, 'take' | 'after'> | undefined {
   if (state.onlyLate === true) return { take: 'only', after: state.border }
   if (soleStage(state.plan).source.late !== 'hold') return undefined

@@ -90,7 +90,7 @@ export function recordVersion(
 }
 
 /**
- * A version that is built takes what came late long ago as any other event: up to where the one that answers has done
+ * A version that is built takes what came late long ago like every other event: up to where the one that answers has done
  * so, that both can be compared at one cut, or up to now.
  */
 function firstLate({ catalog, log }: ServerContext, { view }: NewVersion): LateStand {

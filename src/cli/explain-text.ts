@@ -1,5 +1,6 @@
 /** The text of `refold explain`, from a plan and, where a server gave it, the state that it holds. No state here. */
 
+import { signatureOf } from '../define/function-def.ts'
 import { mergeSql } from '../plan/merge-rules.ts'
 import type { Column, GroupStage, StagePlan, ViewPlan } from '../plan/plan.ts'
 import { mergeQuery, partColumns, partNames } from '../plan/queries.ts'
@@ -32,6 +33,7 @@ export function formatExplanation(explanation: Explanation, style: Style): strin
       plan.columns.map(({ name, type }) => `${name} ${style.dim(type)}`),
       style,
     ),
+    ...functionBlocks(plan, style),
     ...batchBlocks(plan, style),
     ...plan.stages.flatMap((stage) => stageBlocks(stage, style)),
     block('finish', [...sqlLines(plan.finish.sql), style.dim(orderSentence(plan))], style),
@@ -41,6 +43,16 @@ export function formatExplanation(explanation: Explanation, style: Style): strin
     block('a read', readLines(plan), style),
   ]
   return `${blocks.join('\n')}\n`
+}
+
+/** What its SQL calls that is TypeScript, under the names that the texts below have. */
+function functionBlocks({ functions = [] }: ViewPlan, style: Style): string[] {
+  const own = functions.filter(({ merges }) => merges === undefined)
+  if (own.length === 0) return []
+  const lines = own.map(
+    (one) => `${signatureOf(one)} ${style.dim(`${one.sqlName}, code ${one.code.slice(0, 12)}`)}`,
+  )
+  return [block('functions', lines, style)]
 }
 
 /** The second definition of a view that has one; what follows it is then the speed layer. */

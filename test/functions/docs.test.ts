@@ -66,6 +66,8 @@ test('the files of the page are a project that does what the page says', async (
   assert.equal(asked.code, 0, asked.err)
   assert.match(asked.out, new RegExp(`"would_be":${sigmoid(9.5 + 4 - 12)}`))
   assert.match(asked.out, new RegExp(`"would_be":${sigmoid(11 + 4 - 12)}`))
+  const explained = await runCommand(['explain', 'alerts', '--url', server.url], { cwd: server.folder })
+  assert.match(explained.out, /anomaly\(DOUBLE, DOUBLE\) → DOUBLE anomaly\$[0-9a-f]{12}, code [0-9a-f]{12}/)
 })
 
 test('the plan says of a new model what the page says', async () => {

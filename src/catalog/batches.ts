@@ -325,6 +325,12 @@ export function batches(catalog: Catalog, limit: number, view?: string): readonl
   return rows.map(toBatch)
 }
 
+/** The newest published ones of a view, newest first, however many were skipped since. */
+export function publishedBatches(catalog: Catalog, view: string, limit: number): readonly BatchRow[] {
+  const sql = `SELECT * FROM batches WHERE view = ? AND state = 'published' ORDER BY id DESC LIMIT ?`
+  return catalog.all(sql, view, limit).map(toBatch)
+}
+
 /** The newest batch of a view, or of one of its versions, in one of these states. */
 export function newestBatch(
   catalog: Catalog,

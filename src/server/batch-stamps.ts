@@ -4,7 +4,7 @@
  * kept while the catalog is unchanged, because every answer asks.
  */
 
-import { type BatchRow, batchCut, batches } from '../catalog/batches.ts'
+import { type BatchRow, batchCut, publishedBatches } from '../catalog/batches.ts'
 import { runs } from '../catalog/runs.ts'
 import { readVersion } from '../catalog/versions.ts'
 import type { ReadStamp } from '../engine/engine.ts'
@@ -81,10 +81,9 @@ export class BatchStamps {
     const lambdas = Object.entries(runs(catalog)).filter(([, run]) => run.kind === 'lambda')
     this.#published = new Map(
       lambdas.map(([view]) => {
-        const newest = batches(catalog, BATCHES_MAX, view)
+        const newest = publishedBatches(catalog, view, BATCHES_MAX)
         // One of the time before the view ran otherwise is no layer of it any more.
-        const isLayer = ({ state, version }: BatchRow) =>
-          state === 'published' && batchCut(catalog, view, version) > 0
+        const isLayer = ({ version }: BatchRow) => batchCut(catalog, view, version) > 0
         return [view, newest.filter(isLayer)] as const
       }),
     )

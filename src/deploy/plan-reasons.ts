@@ -7,6 +7,7 @@ import type { IdentityField, IdentityParts, KeptIdentity } from '../define/ident
 import type { JsonValue } from '../model/schema.ts'
 import { batchReasons } from './plan-batch-reasons.ts'
 import { functionReasons } from './plan-code-reasons.ts'
+import { foldReasons } from './plan-fold-reasons.ts'
 import { sqlChanges } from './plan-sql-change.ts'
 import type { Reason } from './types.ts'
 
@@ -60,6 +61,8 @@ function sqlReasons(old: DefinedView, next: WantedView): readonly Reason[] {
   const before = old.identity.sql ?? old.sql
   const after = old.identity.sql === undefined ? next.sql : (next.identity.sql ?? next.sql)
   if (before === after) return []
+  const fold = foldReasons(old.identity, next.identity)
+  if (fold !== undefined && fold.length > 0) return fold
   const written = sqlChanges(old.sql, next.sql)
   const texts = written.length > 0 ? written : sqlChanges(before, after)
   const reasons: readonly Reason[] =

@@ -102,6 +102,7 @@ function orderBy(plan: ViewPlan, request: Pick<ViewRead, 'order'>): string {
 export function coversKeys(plan: ViewPlan): boolean {
   const stage = plan.stages[0]
   if (stage === undefined || stage.kind === 'rows' || stage.keys.length === 0) return false
+  if (plan.finish.several === true) return false
   return new Set(Object.values(plan.finish.keyColumns)).size === stage.keys.length
 }
 

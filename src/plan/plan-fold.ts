@@ -134,6 +134,16 @@ function eventsPlan(keyFields: readonly Field[]): NonNullable<ViewPlan['events']
 }
 
 /** What the identity has of a fold in place of SQL. The name of the view is no part of it, the code is. */
-export function printedFold({ hash, entry, name, ...rest }: CodeFold, stream: string): string {
-  return `FOLD ${JSON.stringify({ stream, hash, entry, name, ...rest })}`
+export function printedFold(code: CodeFold, stream: string): string {
+  const { hash, entry, name, keys, row, several, merges } = code
+  return `${PRINTED}${JSON.stringify({ stream, hash, entry, name, keys, row, several, merges })}`
+}
+
+export type PrintedFold = CodeFold & { readonly stream: string }
+
+const PRINTED = 'FOLD '
+
+/** What `printedFold` wrote; undefined for SQL. */
+export function printedParts(text: string): PrintedFold | undefined {
+  return text.startsWith(`${PRINTED}{`) ? (JSON.parse(text.slice(PRINTED.length)) as PrintedFold) : undefined
 }

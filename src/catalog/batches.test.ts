@@ -16,7 +16,9 @@ import {
   failRunningBatches,
   newestBatch,
   publishBatch,
+  publishedBatches,
   readBatch,
+  skipBatch,
 } from './batches.ts'
 import { type Catalog, catalogPath, openCatalog } from './open-catalog.ts'
 import { dropSlices, pastSlicesOf, publishSlices, type SliceRow, slicesOf } from './slices.ts'
@@ -133,4 +135,37 @@ test('a batch that somebody else has ended, of a version that is over, or that k
   retireVersion(catalog, 'v', 'one', 3)
   assert.throws(() => publishBatch(catalog, next), isRefoldError('BATCH_OVERTAKEN'))
   assert.equal(slicesOf(catalog, 'v', 'one').length, 0)
+})
+
+test('published batches are found behind any number of skipped ones', () => {
+  const wanted = publication({})
+  publishBatch(catalog, wanted)
+  for (let dueMs = 0; dueMs < 50; dueMs++)
+    skipBatch(catalog, { view: 'v', version: 'one', dueMs, reason: 'late' })
+  assert.deepEqual(
+    publishedBatches(catalog, 'v', 5).map(({ id }) => id),
+    [wanted.id],
+  )
+})
+
+test('of two definitions the batch part ends at T and all others begin there', () => {
+  publishBatch(catalog, publication({ added: [slice(0, 10, 'batch')] }))
+  seal(10, 14)
+  const refused = (added: readonly SliceRow[], code: ErrorCode) =>
+    assert.throws(
+      () => publishBatch(catalog, publication({ cut: 12, sealed: 14, added })),
+      isRefoldError(code),
+    )
+  refused([slice(0, 12, 'batch'), slice(10, 14)], 'BATCH_OVERLAP')
+  refused([slice(0, 12, 'batch'), slice(13, 14)], 'BATCH_GAP')
+  refused([slice(0, 11, 'batch'), slice(12, 14)], 'BATCH_GAP')
+  refused([slice(2, 12, 'batch'), slice(12, 14)], 'BATCH_GAP')
+  publishBatch(catalog, publication({ cut: 12, sealed: 14, added: [slice(0, 12, 'batch'), slice(12, 14)] }))
+  assert.deepEqual(
+    slicesOf(catalog, 'v', 'one').map(({ part, from, to }) => [part, from, to]),
+    [
+      ['batch', 0, 12],
+      ['main', 12, 14],
+    ],
+  )
 })

@@ -24,7 +24,7 @@ export const visits = fold('visits', {
   finish: ({ first, last, visits }) => ({ visits, seconds: last - first }),
 })
 function join(earlier: State, later: State): State {
-  if (earlier.visits === 0) return later
+  if (earlier.visits === 0) return { longest: 0, visits: later.visits, last: later.last, first: later.first }
   if (later.visits === 0) return earlier
   const same = later.first - earlier.last <= 30
   return { first: earlier.first, last: later.last, visits: earlier.visits + later.visits - (same ? 1 : 0), longest: 0 }
@@ -95,6 +95,11 @@ test('partial rows of ticks, slices and images merge by the function, at every c
   assert.deepEqual(await rows(cut), expected())
   await shop.flush()
   assert.deepEqual(await rows(), expected())
+  const reports = await shop.server.core.verify.run({})
+  assert.deepEqual(
+    reports.map(({ error, findings }) => [error, findings]),
+    [[undefined, []]],
+  )
   await shop.close()
   await shop.open()
   cut = await shop.send(shop.sent.slice(10, 50))

@@ -91,9 +91,14 @@ test('a fold answers for its keys at every cut, after a restart and after seals'
     await shop.rows('sessions', cut, { user: 'u3' }),
     expected().filter((row) => (row as { user: string }).user === 'u3'),
   )
+  await shop.flush()
+  await shop.send(someClicks(3, 62))
+  const reports = await shop.server.core.verify.run({})
+  const found = reports.map(({ error, findings, groups }) => [error, findings, groups])
+  assert.deepEqual(found, [[undefined, [], 11]])
   await shop.close()
   await shop.open()
-  cut = await shop.send(someClicks(9, 62))
+  cut = await shop.send(someClicks(9, 65))
   assert.deepEqual(await shop.rows('sessions', cut), expected())
 })
 
@@ -141,4 +146,35 @@ test('changed code is a new version: history is folded in bulk by it, compared a
   await shop.server.deploys.rollback({ reason: 'test', author: { who: 'tester' } })
   assert.equal(await shop.version('sessions'), before)
   assert.deepEqual(await shop.rows('sessions'), expected())
+})
+
+test('with several rows for a key, lookups and changes have each of them', async () => {
+  shop.write({
+    'sessions.ts': `import { fold } from 'refold'
+import { z } from 'zod'
+import { clicks } from './clicks.ts'
+export const sessions = fold('sessions', {
+  from: clicks, key: 'user', several: true, row: z.object({ page: z.string(), n: z.int() }),
+  init: () => ({}) as Record<string, number>,
+  step: (pages, { page }) => ({ ...pages, [page]: (pages[page] ?? 0) + 1 }),
+  finish: (pages) => Object.entries(pages).map(([page, n]) => ({ page, n })),
+})
+`,
+  })
+  await shop.open()
+  const before = await shop.send(someClicks(40, 0))
+  const cut = await shop.send(someClicks(3, 40))
+  const counts = new Map<string, number>()
+  for (const { user, page } of shop.sent)
+    counts.set(`${user} ${page}`, (counts.get(`${user} ${page}`) ?? 0) + 1)
+  const wanted = [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, n]) => ({ user: key.split(' ')[0], page: key.split(' ')[1], n }))
+  const sorted = (rows: readonly unknown[]) => rows.map((row) => JSON.stringify(row)).sort()
+  assert.deepEqual(sorted(await shop.rows('sessions', cut)), sorted(wanted))
+  const one = wanted.filter(({ user }) => user === 'u3')
+  assert.deepEqual(sorted(await shop.rows('sessions', cut, { user: 'u3' })), sorted(one))
+  const delta = await shop.sql(`SELECT count(*) AS n FROM sessions`)
+  assert.deepEqual(delta, [{ n: wanted.length }])
+  assert.ok(before < cut)
 })

@@ -36,8 +36,22 @@ export function rowsWriter(row: readonly Field[], several: boolean): (given: unk
   }
 }
 
-export function stateText(state: unknown): string {
-  const text = JSON.stringify(state)
+/**
+ * A state as it is stored. Where states are merged, in one form whatever the order in which functions made its keys, so
+ * that states of the same events are the same text however their ranges were merged.
+ */
+export function stateText(state: unknown, merges: boolean): string {
+  const text = merges ? sortedJson(state) : JSON.stringify(state)
   if (text.length <= TEXT_MAX) return text
   throw new Error(`the state has ${text.length} characters as JSON, more than ${TEXT_MAX}`)
+}
+
+function sortedJson(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(sortedJson).join(',')}]`
+  const object = value as Readonly<Record<string, unknown>>
+  const members = Object.keys(object)
+    .sort()
+    .map((key) => `${JSON.stringify(key)}:${sortedJson(object[key])}`)
+  return `{${members.join(',')}}`
 }

@@ -90,7 +90,7 @@ export class FoldSteps {
     this.#keyOf = keyReader(this.#keyColumns.map((column) => must(fields[column], 'the key is read')))
     this.#writeRows = rowsWriter(code.row, code.several)
     this.#bytesMax = Math.floor(memoryBytes * CACHE_SHARE)
-    this.#initText = stateText(this.#freshInit())
+    this.#initText = stateText(this.#freshInit(), code.merges)
   }
 
   /** Takes the states of all keys that have one; none needs to be asked for then. */
@@ -210,7 +210,7 @@ export class FoldSteps {
         const event = this.#eventOf(batch.columns, row)
         const state = this.#functions.step(JSON.parse(before), event, { key: entry.key, commit, index })
         checkState(state)
-        const after = stateText(state)
+        const after = stateText(state, this.#code.merges)
         if (finishes) this.#rowsOf(entry, after, at)
         before = after
         entry.positions.add(commit, index)
@@ -238,7 +238,7 @@ export class FoldSteps {
       if (positions.count === 0) continue
       const at: Position = [positions.lastCommit, positions.lastIndex]
       try {
-        const text = stateText(entry.state)
+        const text = stateText(entry.state, this.#code.merges)
         const rows = this.#rowsOf(entry, text, at, entry.state)
         lines.push(this.#lineOf(entry, text, rows))
       } catch {

@@ -23,7 +23,7 @@ export function mergeCall(
       state = merge(state, JSON.parse(next))
       checkState(state)
     }
-    const text = stateText(state)
+    const text = stateText(state, true)
     const rows = write(finish(state, keyOf(JSON.parse(key) as unknown[])))
     return `{"state":${JSON.stringify(text)},"rows":${rows}}`
   }

@@ -78,6 +78,10 @@ function cleanUp(folder: DataFolder, logger: Logger): void {
     rmSync(path, { recursive: true, force: true })
     mkdirSync(path, { recursive: true })
   }
+  // A copy of code that was being made has no name yet that anybody knows.
+  for (const name of readdirSync(folder.code)) {
+    if (name.startsWith('.')) rmSync(join(folder.code, name), { recursive: true, force: true })
+  }
   const published = new Set(allPastSlices(folder.catalog).map((slice) => slice.path))
   for (const path of filesBelow(folder.slices)) {
     if (published.has(path)) continue

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { cpSync, existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, afterEach, beforeEach, test } from 'node:test'
 import { runCommand } from '../../src/cli/cli-fixture.ts'
@@ -176,7 +176,12 @@ test('kill -9: versions have their code again, though the project has other file
   await served.kill()
   writeFileSync(join(served.folder, 'shared/shift.ts'), 'export const shift = 100\n')
   writeFileSync(join(served.folder, 'models/model.json'), '{"weight": 100}')
+  mkdirSync(join(served.folder, '.refold/code/.half-a-copy/files'), { recursive: true })
   await served.start()
+  assert.equal(
+    readdirSync(join(served.folder, '.refold/code')).filter((name) => name.startsWith('.')).length,
+    0,
+  )
   cut = (await served.post('readings', [line(4)])).body.cut
   assert.deepEqual(await total(cut), [{ sensor: 's', total: 2 * 10 + 5 * 0.5 }])
 })

@@ -281,23 +281,22 @@ export class DeployRun {
     return cuts.every((cut) => cut >= least) ? Math.min(...cuts, ...old, least) : undefined
   }
 
-  #stalled(targets: readonly Target[]): { readonly target: Target; readonly message: string } | undefined {
-    for (const target of targets) {
-      const stalled = this.#context.supervisor.viewProgress(target.view, target.to)?.stalled
-      if (stalled !== undefined) return { target, message: stalled.message }
-      const paused = pausedVersion(this.#context.catalog, target.view, target.to)
-      if (paused !== undefined) return { target, message: `it is paused: ${paused.reason}` }
+  /** Why a version of the deploy cannot go on. */
+  #stalled(targets: readonly Target[]): RefoldError | undefined {
+    for (const { view, to } of targets) {
+      const stalled = this.#context.supervisor.viewProgress(view, to)?.stalled
+      const paused = pausedVersion(this.#context.catalog, view, to)
+      const why = stalled?.message ?? (paused === undefined ? undefined : `it is paused: ${paused.reason}`)
+      if (why === undefined) continue
+      const what = `version ${to.slice(0, 12)} of view "${view}" cannot go on`
+      return new RefoldError('DEPLOY_STALLED', `${what}: ${why}`)
     }
     return undefined
   }
 
   #checkStalls(targets: readonly Target[]): void {
     const stalled = this.#stalled(targets)
-    if (stalled === undefined) return
-    throw new RefoldError(
-      'DEPLOY_STALLED',
-      `version ${stalled.target.to.slice(0, 12)} of view "${stalled.target.view}" cannot go on: ${stalled.message}`,
-    )
+    if (stalled !== undefined) throw stalled
   }
 
   async #prove(deploy: Deploy): Promise<boolean> {
@@ -312,7 +311,8 @@ export class DeployRun {
       this.#checkStalls(targets)
       if (cut === undefined) return true
       const reached = () => this.#reached(deploy) ?? 0
-      const proof = await proveDeploy(this.#parts, deploy, { cut, reached, signal })
+      const stalled = () => this.#stalled(targets)
+      const proof = await proveDeploy(this.#parts, deploy, { cut, reached, stalled, signal })
       if (this.#over()) return false
       const { accept, shadow } = deploy.request.options
       const refused = proof.red !== undefined && accept === undefined

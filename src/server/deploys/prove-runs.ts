@@ -9,8 +9,6 @@
 
 import { rm } from 'node:fs/promises'
 import { newestBatch } from '../../catalog/batches.ts'
-import { pausedVersion } from '../../catalog/paused.ts'
-import { serving } from '../../catalog/versions.ts'
 import type { CommitSeq } from '../../model/cut.ts'
 import { RefoldError } from '../../model/errors.ts'
 import type { CompareBatch } from '../batch/compare-batch.ts'
@@ -26,6 +24,8 @@ const SAMPLE_ROWS = 20
 export interface ProofOrder {
   readonly cut: CommitSeq
   readonly reached: () => CommitSeq
+  /** A version of the deploy cannot go on; undefined while all can. */
+  readonly stalled: () => RefoldError | undefined
   readonly signal: AbortSignal
 }
 
@@ -38,12 +38,11 @@ export interface RunProofs {
 export async function proveRuns(
   parts: DeployParts,
   deploy: Deploy,
-  { cut, reached, signal }: ProofOrder,
+  { cut, reached, stalled, signal }: ProofOrder,
 ): Promise<RunProofs> {
   const { context } = parts
   const views = (deploy.outcome.views ?? []).filter(({ run }) => run !== undefined && run.proof !== 'none')
   if (views.length === 0) return { cut, proofs: [] }
-  refusePaused(context, views)
   const isBatch = ({ run }: DeployedView) => run?.proof === 'batch' && !deploy.request.options.shadow
   const proofs: RunProof[] = []
   for (const { view } of views.filter(isBatch)) proofs.push(await firstBatch(parts, deploy, view, signal))
@@ -51,7 +50,10 @@ export async function proveRuns(
   const folded = others.length === 0 ? [] : await proveServed(context, others, signal)
   proofs.push(...folded)
   const at = Math.max(cut, ...proofs.map(({ compare }) => compare.cut))
-  await context.supervisor.until(() => reached() >= at || context.closing(), undefined, signal)
+  const isThere = () => reached() >= at || stalled() !== undefined || context.closing()
+  await context.supervisor.until(isThere, undefined, signal)
+  const problem = stalled()
+  if (problem !== undefined) throw problem
   return { cut: at, proofs }
 }
 
@@ -118,20 +120,5 @@ async function proveServed(
     return proofs
   } finally {
     for (const { path } of captured) await rm(path, { force: true })
-  }
-}
-
-/** A view that is not folded serves nothing that could be proved. */
-function refusePaused({ catalog }: ServerContext, views: readonly DeployedView[]): void {
-  const pointers = serving(catalog)
-  for (const { view } of views) {
-    if (pausedVersion(catalog, view, pointers[view] ?? '') === undefined) continue
-    throw new RefoldError(
-      'DEPLOY_STALLED',
-      `view "${view}" is paused, so that nothing can be held against the log`,
-      {
-        hint: `\`refold resume ${view}\`, and deploy again.`,
-      },
-    )
   }
 }

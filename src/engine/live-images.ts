@@ -9,7 +9,7 @@ import { systemClock } from '../std/clock.ts'
 import { Serial } from '../std/serial.ts'
 import { loadBatchLayer } from './batch-layer.ts'
 import { repairDelta } from './delta.ts'
-import type { EngineView, PublishedAs, SealedGeneration } from './engine.ts'
+import type { Delta, EngineView, PublishedAs, SealedGeneration } from './engine.ts'
 import { imageFromSlices, nextImage } from './image.ts'
 import type { LiveState } from './live-state.ts'
 import {
@@ -166,11 +166,15 @@ export class LiveImages {
 
   #noteRepair(view: LiveView, batch: number, before: ReadSet, after: ReadSet): void {
     const { tables, settings } = this.#state
-    const delta = tables.pinned([before, after], () =>
-      repairDelta(this.#connection, before, after, settings.statementTimeoutMs),
-    )
-    delta.catch(() => {})
-    view.repair = { batch, before, delta, madeAtMs: systemClock.monotonicMs() }
+    // Both are compared whole, which is only worth it where somebody follows the view.
+    let made: Promise<Delta> | undefined
+    const delta = () => {
+      made ??= tables.pinned([before, after], () =>
+        repairDelta(this.#connection, before, after, settings.statementTimeoutMs),
+      )
+      return made
+    }
+    view.repair = { batch, before, after, delta, madeAtMs: systemClock.monotonicMs() }
     view.repaired = batch
   }
 

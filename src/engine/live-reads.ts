@@ -234,8 +234,8 @@ export class LiveReads {
   ): Promise<LiveCalls['delta']['result']> | undefined {
     const { repair } = view
     if (repair === undefined || repair.batch === repaired || repair.before.cut !== from) return undefined
-    const { batch, before, delta } = repair
-    return delta.then((changes) => ({
+    const { batch, before } = repair
+    return repair.delta().then((changes) => ({
       ...changes,
       repaired: batch,
       cause: { kind: 'batch', batch },

@@ -171,7 +171,8 @@ export class LiveState {
         if (view.deltaAskedMs === undefined || now - view.deltaAskedMs > DELTA_KEEP_MS)
           view.previous = undefined
         if (view.repair !== undefined && now - view.repair.madeAtMs > DELTA_KEEP_MS) view.repair = undefined
-        if (view.repair !== undefined) used.push(...tablesOf(view.repair.before))
+        if (view.repair !== undefined)
+          used.push(...tablesOf(view.repair.before), ...tablesOf(view.repair.after))
         used.push(...tablesOf(view.readSet), ...(view.previous === undefined ? [] : tablesOf(view.previous)))
         used.push(...view.unsealed.flatMap((generation) => Object.values(generation.tables)))
       }

@@ -47,8 +47,10 @@ export interface Repair {
   readonly batch: number
   /** What there was before, as it stood when the new one was swapped in; kept for a while. */
   readonly before: ReadSet
-  /** From its rows to those of the new one at the same cut; a rejection is that of whoever asks for it. */
-  readonly delta: Promise<Delta>
+  /** The new one as it was swapped in; kept as long. */
+  readonly after: ReadSet
+  /** From the rows of the one to those of the other at the same cut; made when it is first asked for. */
+  delta(): Promise<Delta>
   readonly madeAtMs: number
 }
 

@@ -107,6 +107,22 @@ for (const how of ['damaged', 'missing'] as const) {
   })
 }
 
+test('a speed layer that spans more than the view allows raises an alarm, until a batch has what it holds', async () => {
+  await shop.open(shop.project({ views: lambdaViews(byHand, { maxSpanMs: 300 }) }))
+  await shop.send(20)
+  for (const view of ['per_user', 'large', 'whole']) await shop.published(view)
+  assert.deepEqual(await alarms(), [])
+  await shop.send(20)
+  const raised = async () => (await alarms()).map(({ view, kind }) => `${view}: ${kind}`)
+  const all = ['large: speed span', 'per_user: speed span', 'whole: speed span']
+  await eventually(async () => (await raised()).length === 3)
+  assert.deepEqual(await raised(), all)
+  await shop.published('per_user')
+  assert.deepEqual(await raised(), [all[0], all[2]])
+  const audit = () => shop.sql(`SELECT details FROM refold.audit WHERE what = 'alarm'`)
+  await eventually(async () => (await audit()).length >= 2)
+})
+
 test('batches go on while no engine runs', async () => {
   await shop.open(shop.project({ views: lambdaViews(byHand) }))
   await shop.send(20)

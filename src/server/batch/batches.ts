@@ -84,14 +84,33 @@ export class Batches implements CoreBatches {
     for (const [view, run] of Object.entries(runs(context.catalog))) {
       const version = pointers[view]
       if (run.kind !== 'lambda' || version === undefined) continue
-      const running = this.#running.get(view)
-      if (running !== undefined) this.#noteMissed(view, version, run, running.state)
-      else if (this.dueMs(view, version, run) <= context.clock.nowMs()) this.#begin(view, version)
+      try {
+        this.#look(view, version, run)
+      } catch (error) {
+        // Somebody else runs one, or the catalog cannot be written: it is looked at again.
+        const reason = error instanceof Error ? error.message : String(error)
+        context.logger.warn('a batch could not be begun', { view, reason })
+      }
     }
     const nowMs = context.clock.monotonicMs()
     if (nowMs < this.#alarmsAtMs) return
     this.#alarmsAtMs = nowMs + ALARMS_MS
-    this.#tellAlarms()
+    try {
+      this.#tellAlarms()
+    } catch (error) {
+      context.logger.warn('alarms could not be told', { reason: String(error) })
+    }
+  }
+
+  #look(view: string, version: string, run: LambdaDef): void {
+    const { catalog, clock } = this.#parts.context
+    const running = this.#running.get(view)
+    if (running !== undefined) this.#noteMissed(view, version, run, running.state)
+    else if (
+      newestBatch(catalog, view, ['running']) === undefined &&
+      this.dueMs(view, version, run) <= clock.nowMs()
+    )
+      this.#begin(view, version)
   }
 
   list(view: string, limit: number): readonly BatchInfo[] {

@@ -23,7 +23,8 @@ export function startLiveEngine(): LiveEngine {
   const child = fork(fileURLToPath(entry), [], {
     serialization: 'advanced',
     execArgv: ['--disable-warning=ExperimentalWarning'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: String(UV_THREADS) },
+    // Dates in logic mean the same on every machine.
+    env: { ...process.env, UV_THREADPOOL_SIZE: String(UV_THREADS), TZ: 'UTC' },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   })
   return new LiveEngineClient(child)

@@ -74,6 +74,8 @@ class PastProcess {
   constructor(options: PastEngineOptions) {
     const entry = new URL(`./past-child${extname(import.meta.url)}`, import.meta.url)
     const child = fork(fileURLToPath(entry), [], {
+      // Dates in logic mean the same on every machine.
+      env: { ...process.env, TZ: 'UTC' },
       serialization: 'advanced',
       execArgv: ['--disable-warning=ExperimentalWarning'],
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -24,6 +24,11 @@ export interface PastState {
   /** Events after this cut are folded from the log. */
   readonly border: CommitSeq
   readonly cut: CommitSeq
+  /**
+   * Slices up to the border that say the states a fold in TypeScript goes on from, where they are no part of the state;
+   * left out: `slices` do.
+   */
+  readonly before?: readonly SliceInfo[]
   /** Events that the version leaves out. */
   readonly skipped: readonly EventPosition[]
   /** The batch whose cut the version stood on; left out: none. A plan that holds late events back leaves those out after it. */

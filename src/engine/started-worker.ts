@@ -28,6 +28,8 @@ export function startWorker({ scratchDir, ...given }: JobSettings): StartedWorke
   const tempDir = join(scratchDir, `job-${process.pid}-${++workers}`)
   const entry = new URL(`./worker${extname(import.meta.url)}`, import.meta.url)
   const child = fork(fileURLToPath(entry), [], {
+    // Dates in logic mean the same on every machine.
+    env: { ...process.env, TZ: 'UTC' },
     serialization: 'json',
     execArgv: ['--disable-warning=ExperimentalWarning'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, test } from 'node:test'
 import { CLICKS, FoldServer, timeOf } from '../support/fold-server.ts'
+import { rewriteSlice, slicesOf } from '../support/planted-slice.ts'
 
 const CONFIG = `import { project } from 'refold'
 import { clicks } from './clicks.ts'
@@ -177,4 +178,31 @@ export const sessions = fold('sessions', {
   const delta = await shop.sql(`SELECT count(*) AS n FROM sessions`)
   assert.deepEqual(delta, [{ n: wanted.length }])
   assert.ok(before < cut)
+})
+
+test('verify finds a state that the log does not give, and names the slice', async () => {
+  await shop.open()
+  for (let round = 0; round < 3; round++) {
+    await shop.send(someClicks(15, round * 15))
+    await shop.flush()
+  }
+  await shop.send(someClicks(5, 45))
+  await shop.close()
+  const data = `${shop.folder}/data`
+  const slices = slicesOf(data, 'sessions')
+  const [, , last] = slices
+  assert.ok(last !== undefined && slices.length === 3, JSON.stringify(slices))
+  const planted = `list_transform(rows, lambda r: struct_update(r, sessions := r.sessions + 7))`
+  await rewriteSlice(
+    data,
+    last,
+    `SELECT * REPLACE (CASE WHEN k0 = 'u4' THEN ${planted} ELSE rows END AS rows) FROM slice`,
+  )
+  await shop.open()
+  const [report] = await shop.server.core.verify.run({})
+  assert.equal(report?.error, undefined)
+  const places = report?.findings.map((finding) => JSON.stringify(finding)).join() ?? ''
+  assert.match(places, new RegExp(`"from":${last.from},"to":${last.to}`))
+  assert.match(places, /u4/)
+  assert.equal(report?.found, 1)
 })

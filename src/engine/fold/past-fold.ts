@@ -37,15 +37,18 @@ export async function foldPastState(
   if (stage.kind !== 'group' || stage.code === undefined || range.from >= range.to) return undefined
   // Which events such a state takes is said from its border on.
   const isWhole = state.lateOnly !== undefined || state.onlyLate === true || state.alsoLate !== undefined
-  const { table, failures } = await runCodeFold(state, {
-    ...{ context, stage, stream, range, signal: context.signal },
-    stretches: isWhole ? [] : stretchesOf(stream.name, range, sources.log, sources.hot),
-    events: ({ from, to }) => {
-      const hotFiles = sources.hot.filter((file) => overlaps(file, { from, to })).map(({ path }) => path)
-      const piece = isWhole ? state : { ...state, border: from, cut: to }
-      return stateEvents(piece, stage, stream, { ...sources, hotFiles })
+  const { table, failures } = await runCodeFold(
+    { ...state, slices: state.before ?? state.slices },
+    {
+      ...{ context, stage, stream, range, signal: context.signal },
+      stretches: isWhole ? [] : stretchesOf(stream.name, range, sources.log, sources.hot),
+      events: ({ from, to }) => {
+        const hotFiles = sources.hot.filter((file) => overlaps(file, { from, to })).map(({ path }) => path)
+        const piece = isWhole ? state : { ...state, border: from, cut: to }
+        return stateEvents(piece, stage, stream, { ...sources, hotFiles })
+      },
     },
-  })
+  )
   const [first] = failures
   if (first === undefined) return `SELECT * FROM ${table}`
   const { commit, index, message } = first

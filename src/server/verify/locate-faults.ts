@@ -195,7 +195,9 @@ function rangeState(run: VerifyRun, [slice]: readonly SliceInfo[], condition: st
   const { again } = run.states
   const version = `${run.tag} range ${condition ?? ''}`
   const own = { ...again, plan: mergedPlan(run.row.plan, condition), version, cut: to }
-  return from < run.from ? own : { ...own, slices: [], border: from }
+  // A fold in TypeScript goes on from the states before it; others fold a range by itself.
+  const before = run.slices.filter((other) => other.to <= from)
+  return from < run.from ? own : { ...own, slices: [], before, border: from }
 }
 
 interface Sides {

@@ -86,6 +86,44 @@ export function installPureGuard(): void {
     guardRead(name, OUTSIDE)
   }
   guardRead('process', OUTSIDE, 'run')
+  guardLocales()
+}
+
+/** Without a locale these follow the machine's; the number says which argument is the locale. */
+const localised: readonly (readonly [holder: object, names: readonly string[], at: number])[] = [
+  [String.prototype, ['localeCompare'], 1],
+  [String.prototype, ['toLocaleLowerCase', 'toLocaleUpperCase'], 0],
+  [Number.prototype, ['toLocaleString'], 0],
+  [BigInt.prototype, ['toLocaleString'], 0],
+  [Date.prototype, ['toLocaleString', 'toLocaleDateString', 'toLocaleTimeString'], 0],
+  [Intl, ['Collator', 'DateTimeFormat', 'ListFormat', 'NumberFormat', 'PluralRules', 'Segmenter'], 0],
+]
+
+const MACHINE = 'it differs between machines; name a locale, e.g. "en"'
+
+function guardLocales(): void {
+  for (const [holder, names, at] of localised) {
+    for (const name of names) {
+      const check = (given: readonly unknown[]) => {
+        if (given[at] === undefined && (mode !== undefined || loading !== undefined)) {
+          refuseImpure(`${name}() without a locale`, MACHINE)
+        }
+      }
+      const original = Reflect.get(holder, name) as (...given: unknown[]) => unknown
+      const value: typeof original = new Proxy(original, {
+        apply(target, self, given: unknown[]) {
+          check(given)
+          return Reflect.apply(target, self, given)
+        },
+        construct(target, given: unknown[], made): object {
+          check(given)
+          const own = target as unknown as new (...args: unknown[]) => object
+          return Reflect.construct(own, given, made === value ? own : made) as object
+        },
+      })
+      Object.defineProperty(holder, name, { value, writable: true, configurable: true })
+    }
+  }
 }
 
 function guardMember(holder: object, name: string, what: string, instead: string): void {

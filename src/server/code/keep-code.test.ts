@@ -173,6 +173,9 @@ test('clock, chance and what lies outside are refused, by name and with the plac
     ['performance.now()', /performance\.now\(\)/],
     ['crypto.randomUUID()', /crypto\.randomUUID\(\)/],
     ['process.env.HOME', /process/],
+    ['(1.5).toLocaleString()', /toLocaleString\(\) without a locale/],
+    ['new Intl.NumberFormat().format(1)', /NumberFormat\(\) without a locale/],
+    ["'a'.localeCompare('b')", /localeCompare\(\) without a locale/],
     ["fetch('http://127.0.0.1')", /fetch\(\)/],
     ['setTimeout(() => {}, 1)', /setTimeout\(\)/],
     ["readFileSync('x')", /node:fs \(readFileSync\)/],
@@ -187,7 +190,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 function use(x: number): unknown {
 ${lines.join('\n')}
-  return createHash('sha256').update(new Date(0).toISOString()).digest('hex').length + Math.max(1, 2)
+  return createHash('sha256').update(new Date(0).toISOString()).digest('hex').length + Math.max(1, 2) + 'a'.localeCompare('a', 'en') + new Date(2024, 0, 1).getTimezoneOffset()
 }
 fn('bad', { args: ['DOUBLE'], returns: 'DOUBLE', call: (x: number) => use(x) as number })
 `,

@@ -1,3 +1,5 @@
+/** The project of the example: how its fold runs, and what must hold of its rows. */
+
 import { check, hybrid, project } from 'refold'
 import { clicks, sessions } from './sessions.ts'
 

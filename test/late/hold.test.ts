@@ -69,3 +69,35 @@ test(`held and corrected views agree with plain DuckDB at every cut (seed ${SEED
     }
   }
 })
+
+test(`while batches run and events come in, every answer is right for the cut and the T that it states (seed ${SEED})`, async () => {
+  const random = seededRandom(SEED + 1)
+  let nowMs = START_MS
+  await shop.open()
+  const send = async () => {
+    nowMs += random() * 4 * HOUR_MS
+    await shop.send(randomVisits(random, shop.sent.length, 1 + Math.floor(random() * 40), nowMs))
+  }
+  await send()
+  const answers: { name: string; cut: number; batch: number; cells: unknown }[] = []
+  for (let round = 0; round < 3; round++) {
+    let running = true
+    const batches = Promise.all(names.map((name) => shop.batch(`${name}_held`))).finally(() => {
+      running = false
+    })
+    while (running) {
+      await send()
+      if (random() < 0.1) await shop.server.flush()
+      for (const name of names) {
+        const { cells, cut, meta } = await shop.read(`${name}_held`)
+        answers.push({ name, cut, batch: meta.batches?.[`${name}_held`]?.cut ?? 0, cells })
+      }
+    }
+    await batches
+    await shop.check(`round ${round}`)
+  }
+  assert.ok(new Set(answers.map(({ batch }) => batch)).size > 2)
+  for (const { name, cut, batch, cells } of answers) {
+    assert.deepEqual(cells, await shop.expected(`${name}_held`, cut, batch), `${name} at ${cut}, T ${batch}`)
+  }
+})

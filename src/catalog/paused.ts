@@ -21,7 +21,12 @@ const known = new WeakMap<Catalog, { readonly revision: number; readonly list: r
 export function pausedVersions(catalog: Catalog): readonly PausedVersion[] {
   const last = known.get(catalog)
   if (last?.revision === catalog.revision) return last.list
-  const list = catalog.all('SELECT * FROM paused ORDER BY view, version').map((row) => ({
+  // A version that is over is nobody's concern; should it come back, it is paused as it was.
+  const rows = catalog.all(
+    `SELECT p.* FROM paused AS p JOIN versions AS v ON v.view = p.view AND v.version = p.version
+     WHERE v.state <> 'retired' ORDER BY p.view, p.version`,
+  )
+  const list = rows.map((row) => ({
     view: String(row.view),
     version: String(row.version),
     reason: String(row.reason),

@@ -14,6 +14,8 @@ export interface Explanation {
   readonly version: string
   readonly onError: 'stall' | 'skip'
   readonly plan: ViewPlan
+  /** Of a view that runs as lambda: the names of its layers in SQL, and T; 0 before the first batch. */
+  readonly layers?: { readonly names: readonly string[]; readonly cut: number }
   readonly state?: {
     readonly cut: number
     readonly groups: number | null
@@ -38,11 +40,19 @@ export function formatExplanation(explanation: Explanation, style: Style): strin
     ...plan.stages.flatMap((stage) => stageBlocks(stage, style)),
     block('finish', [...sqlLines(plan.finish.sql), style.dim(orderSentence(plan))], style),
     block('state', stateLines(explanation), style),
+    ...layerBlocks(explanation, style),
     block('exact', exactLines(plan), style),
     block('a tick', [tickSentence(plan), errorSentence(explanation.onError)], style),
     block('a read', readLines(plan), style),
   ]
   return `${blocks.join('\n')}\n`
+}
+
+function layerBlocks({ layers }: Explanation, style: Style): string[] {
+  if (layers === undefined) return []
+  const { names, cut } = layers
+  const batch = cut === 0 ? 'no batch was published yet' : `batch up to cut ${cut}, speed after it`
+  return [block('layers', [batch, `each by itself: ${names.join(', ')}`], style)]
 }
 
 /** What its SQL calls that is TypeScript, under the names that the texts below have. */

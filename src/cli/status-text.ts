@@ -207,7 +207,8 @@ function deployLines({ deploy, differs }: ServerStatus): readonly string[] {
 }
 
 function viewProblems(view: ViewStatus): readonly string[] {
-  if (view.paused !== undefined) return [`view "${view.name}" is paused: ${view.paused}`]
+  // Said as an alarm.
+  if (view.paused !== undefined) return []
   if (view.stalled !== undefined) return [`view "${view.name}" stands still: ${view.stalled.message}`]
   return view.reason === undefined ? [] : [`view "${view.name}" could not be folded: ${view.reason}`]
 }

@@ -85,7 +85,9 @@ class FakeEngine {
   }
 }
 
-function setUp(fails: (count: number) => boolean = () => false, spec: () => object = () => ({})) {
+const atStart = { sources: { log: { durable: 0 } } }
+
+function setUp(fails: (count: number) => boolean = () => false, spec: () => object = () => atStart) {
   const clock = new HandClock()
   const engines: FakeEngine[] = []
   const serial = new Serial()

@@ -64,6 +64,8 @@ export class EngineSupervisor {
   /** Cut that the careful engine of the moment has to reach before anybody gets it. */
   #heldTo: CommitSeq | undefined
   #careful = false
+  /** Where the log ended when the engine of the moment was started. */
+  #startedAt: CommitSeq = 0
   /** The engine that we are stopping ourselves. */
   #stopping: LiveEngine | undefined
   #failures = 0
@@ -92,6 +94,11 @@ export class EngineSupervisor {
   /** Why no engine may answer soon: they die one after the other. Undefined while one answers. */
   get failing(): string | undefined {
     return this.#shortLives >= FAILING_DEATHS && this.#answering === undefined ? this.#lastExit : undefined
+  }
+
+  /** Whether the running engine has come to where the log ended when it was started. */
+  get caughtUp(): boolean {
+    return this.#running !== undefined && (this.#progress?.cut ?? -1) >= this.#startedAt
   }
 
   get #answering(): RunningEngine | undefined {
@@ -190,7 +197,8 @@ export class EngineSupervisor {
         const begun = clock.monotonicMs()
         const spec = this.#options.spec()
         this.#careful = spec.careful === true
-        this.#heldTo = this.#careful ? spec.sources.log.durable : undefined
+        this.#startedAt = spec.sources.log.durable
+        this.#heldTo = this.#careful ? this.#startedAt : undefined
         const { badSlices } = await engine.start(spec)
         if (this.#closed || ended) return
         this.#starting = undefined

@@ -1,5 +1,7 @@
 /** What `refold explain` shows of a view. No state. */
 
+import { batchCut } from '../catalog/batches.ts'
+import { runOf } from '../catalog/runs.ts'
 import { slicesOf } from '../catalog/slices.ts'
 import { readVersion, serving } from '../catalog/versions.ts'
 import { RefoldError } from '../model/errors.ts'
@@ -14,10 +16,17 @@ export function explainView(context: ServerContext, view: string): JsonValue {
   if (row === undefined) throw new RefoldError('VIEW_UNKNOWN', `there is no live view "${view}"`)
   const progress = supervisor.viewProgress(view, row.version)
   const slices = slicesOf(catalog, view, row.version)
+  const run = runOf(catalog, view)
+  const layers =
+    run.kind === 'lambda'
+      ? { layers: { names: [`batch.${view}`, `speed.${view}`], cut: batchCut(catalog, view, row.version) } }
+      : {}
   return {
     view,
     version: row.version,
     onError: row.onError,
+    run: run as unknown as JsonValue,
+    ...layers,
     plan: row.plan as unknown as JsonValue,
     explanation: explainPlan(row.plan) as unknown as JsonValue,
     state: {

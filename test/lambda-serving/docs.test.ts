@@ -33,12 +33,12 @@ test('the commands of the page do what it says', async (t) => {
       await server.get(`/v1/views/revenue?after=${body.cut}`)
     }
   }
-  const [, both = '', layers = '', speed = '', divergence = '', paused = '', stale = '', resumed = ''] = said
+  const [, both = '', layers = '', speed = '', divergence = '', held = '', stale = '', resumed = ''] = said
   assert.match(both, /1\.75[\s\S]*revenue: batch up to cut 1, .* old; speed layer of/)
   assert.match(layers, /1\.50[\s\S]*0\.25/)
   assert.ok(/0\.25/.test(speed) && !/2\.00/.test(speed))
   assert.match(divergence, /batch 1 +cut 1 .*2 rows: nothing differs/)
-  assert.match(paused, /view revenue, version [0-9a-f]{12}, is paused; it answers from its last batch/)
+  assert.match(held, /view revenue, version [0-9a-f]{12}, is paused; it answers from its last batch/)
   assert.match(
     stale,
     /1\.50[\s\S]*revenue is stale: its last batch, up to cut 1: its numbers are looked into/,
@@ -56,7 +56,18 @@ test('the commands of the page do what it says', async (t) => {
   ])
   const listed = await server.get<{ views: { layers: string[] }[] }>('/v1/views')
   assert.deepEqual(listed.views[0]?.layers, ['batch.revenue', 'speed.revenue'])
-  assert.match((await refold('refold status')).out, /revenue/)
+  assert.match(
+    (await refold('refold explain revenue')).out,
+    /batch up to cut 1[\s\S]*batch\.revenue, speed\.revenue/,
+  )
+  const paused = await refold('refold pause revenue --reason "a test"')
+  assert.equal(paused.code, 0, paused.err)
+  const status = await refold('refold status')
+  assert.match(status.out, /alarm {2}view revenue: view paused: a test/)
+  assert.equal(status.code, 3)
+  type OpenApi = { components: { schemas: { Batch?: { required: string[] } } } }
+  const openApi = await server.get<OpenApi>('/v1/openapi.json')
+  assert.deepEqual(openApi.components.schemas.Batch?.required, ['cut', 'at', 'ageMs', 'spanMs'])
 })
 
 test('every error code of the page exists', () => {

@@ -37,11 +37,16 @@ export function batchStatus({ context, batches }: CoreParts): Readonly<Record<st
   return status
 }
 
-export function alarmStatus({ batches }: CoreParts): JsonValue {
-  return batches.alarms().map(({ view, kind, sinceMs, message }) => ({
+export function alarmStatus({ batches, pauses }: CoreParts): JsonValue {
+  const paused = pauses.list().map(({ view, reason, at }) => ({
+    ...{ view, kind: 'view paused', message: reason },
+    since: at,
+  }))
+  const ofBatches = batches.alarms().map(({ view, kind, sinceMs, message }) => ({
     ...{ view, kind, message },
     since: new Date(sinceMs).toISOString(),
   }))
+  return [...ofBatches, ...paused]
 }
 
 export function batchMetrics({ context, batches }: CoreParts): readonly Metric[] {

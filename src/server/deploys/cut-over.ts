@@ -218,7 +218,7 @@ function pausedTarget({ catalog }: ServerContext, moves: Moves) {
 /** The cut at which all versions stand that will answer and all that answer now; undefined while they do not. */
 function commonCut({ catalog, supervisor, log }: ServerContext, moves: Moves): CommitSeq | undefined {
   const progress = supervisor.progress
-  if (progress === undefined) return undefined
+  if (progress === undefined || !supervisor.caughtUp) return undefined
   const find = (view: string, version: VersionId): ViewProgress | undefined =>
     progress.views.find((entry) => entry.view === view && entry.version === version)
   const next = Object.entries(moves).flatMap(([view, version]) =>

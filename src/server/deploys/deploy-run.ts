@@ -265,6 +265,8 @@ export class DeployRun {
   /** The cut at which all views of the deploy stand, old and new, once no new version is behind the old ones. */
   #reached(deploy: Deploy): CommitSeq | undefined {
     const { supervisor, catalog } = this.#context
+    // Right after its start an engine has all views at an old cut: that one may not get on is not seen there.
+    if (!supervisor.caughtUp) return undefined
     const cuts: number[] = []
     for (const { view, to } of this.#targets(deploy)) {
       const cut = supervisor.viewProgress(view, to)?.cut

@@ -38,6 +38,7 @@ test('what decides rows makes a new version', () => {
     versionId({ printedSql: sql, streams: [streamOf('evts', base)] }),
     of(base.extend({ more: z.string().optional() })),
     of(base.extend({ n: z.int32() })),
+    versionId({ printedSql: sql, streams: [streamOf('events', base)], late: 'hold' }),
     of(base.extend({ price: decimal(18, 3) })),
     of(base.extend({ n: z.int().default(0) })),
     of(base.extend({ n: z.int().default(1) })),

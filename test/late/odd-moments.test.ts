@@ -12,6 +12,7 @@ import { ProjectMistakes } from '../../src/server/checked-project.ts'
 import { isRefoldError } from '../support/is-refold-error.ts'
 import { HOUR_MS, LateShop, lateView, lateViews, randomVisits, visits } from '../support/late-shop.ts'
 import { seededRandom } from '../support/seeded-random.ts'
+import { deployOptions } from '../support/shop-server.ts'
 
 const START_MS = Date.UTC(2024, 4, 1)
 let shop: LateShop
@@ -65,6 +66,38 @@ test('a held view that is deployed over history begins with all of it, and then 
     events.map(({ commit, state }) => [commit, state]),
     late.map(({ cut }) => [cut, cut > built ? 'held' : 'built']),
   )
+})
+
+test('a version that takes the place of one that holds stands on its batch, is compared on it, and says so', async () => {
+  const sql = lateViews['active']!
+  const project = (text: string, late: 'hold' | 'correct') =>
+    shop.project({ views: [lateView('active', text, late === 'hold' ? { late } : {})] })
+  await shop.open(project(sql, 'hold'), { views: 'deployed' })
+  await sendSome(3)
+  await shop.read('active', { after: 3 })
+  const batch = await shop.batch('active')
+  await sendSome(3, seededRandom(12))
+  const deploy = async (text: string, late: 'hold' | 'correct') => {
+    const { deploys } = shop.server
+    const { id } = await deploys.deploy(project(text, late), deployOptions({}), {
+      who: 'tester',
+      source: 'abc',
+    })
+    return await deploys.settled(id)
+  }
+  // The same rows by other words: what is held is held in both, so nothing differs.
+  const same = await deploy(sql.replace('count(*) AS n', 'sum(1)::BIGINT AS n'), 'hold')
+  assert.equal(same.state, 'live', JSON.stringify(same))
+  const compare = same.views[0]?.compare
+  assert.deepEqual([compare?.changed, compare?.added, compare?.removed], [0, 0, 0])
+  const cut = await shop.send(randomVisits(seededRandom(13), shop.sent.length, 30, START_MS + 90 * HOUR_MS))
+  const found = await shop.read('active', { after: cut })
+  assert.deepEqual(found.cells, await shop.expected('active_held', cut, batch))
+  const plan = await shop.server.deploys.plan(project(sql, 'correct'))
+  assert.match(JSON.stringify(plan.views), /late events no longer wait for a batch/)
+  const corrected = await deploy(sql, 'correct')
+  assert.equal(corrected.state, 'live', JSON.stringify(corrected))
+  assert.deepEqual((await shop.read('active', { after: cut })).cells, await shop.expected('active', cut))
 })
 
 test('what an earlier release wrote counts as in time', async () => {

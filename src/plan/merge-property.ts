@@ -76,8 +76,11 @@ async function compare(
   { columns, merge, rule, syntax }: Attempt,
   triples: readonly Triple[],
 ): Promise<Tried> {
-  const rowsOf = (side: 0 | 1 | 2) =>
-    triples.map((triple, n) => `SELECT ${n} AS "$n", ${triple[side].join(', ')}`).join(' UNION ALL ')
+  const header = ['"$n"', ...columns.map(({ name }) => quoteIdentifier(name))].join(', ')
+  const rowsOf = (side: 0 | 1 | 2) => {
+    const rows = triples.map((triple, n) => `(${[n, ...triple[side]].join(', ')})`)
+    return `SELECT * FROM (VALUES ${rows.join(', ')}) AS v(${header})`
+  }
   const merged = (left: string, right: string) => {
     const list = columns.map(({ name, type }) => {
       const own = merge.find(({ column }) => column === name)
@@ -123,7 +126,7 @@ function differ(left: string, right: string, type: string): string {
 
 // ---- random rows ------------------------------------------------------------------------------------------------
 
-/** `value AS name` for each column of three rows. */
+/** Values of each column of three rows, as SQL. */
 type Triple = readonly [readonly string[], readonly string[], readonly string[]]
 type Random = () => number
 
@@ -148,10 +151,8 @@ function tripleOf(
   const keys = new Map(columns.map(({ name, type }) => [name, randomValue(type, 0, random)]))
   const row = () =>
     columns.map(({ name, type }) => {
-      const value = key.includes(name)
-        ? keys.get(name)
-        : randomValue(type, name === nullable ? NULLS : 0, random)
-      return `${value} AS ${quoteIdentifier(name)}`
+      const own = key.includes(name) ? keys.get(name) : undefined
+      return own ?? randomValue(type, name === nullable ? NULLS : 0, random)
     })
   return [row(), row(), row()]
 }

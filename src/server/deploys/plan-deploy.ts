@@ -127,7 +127,7 @@ function ofNoProof(run: RunChange | undefined): Pick<ViewChange, 'run'> {
 function logicOf({ identity, version }: VersionRow): VersionId {
   const { format, sql, reads } = identity
   if (format === undefined || sql === undefined || reads === undefined) return version
-  return wholeVersionOf({ format, sql, reads })
+  return wholeVersionOf({ ...identity, format, sql, reads })
 }
 
 function wantedView(project: ProjectDef, wanted: NewVersion): WantedView {
@@ -169,7 +169,9 @@ function costOf(
 ): { readonly estimate: BuildEstimate } & Pick<ViewChange, 'trimmed'> {
   const { catalog } = context
   const stream = wanted.plan.streams[0] ?? ''
-  const pieces = facts.pieces(stream)
+  // A batch definition reads all of its streams.
+  const read = wanted.plan.batch?.streams.map((one) => one.stream) ?? [stream]
+  const pieces = read.flatMap((name) => facts.pieces(name))
   const same = readVersion(catalog, wanted.view, wanted.version)
   const own = same === undefined ? 0 : foldedOf(context, same)
   const sealed = Math.max(own, baseCut(catalog, wanted.view, wanted.version) ?? 0)

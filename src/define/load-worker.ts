@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { registerHooks } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -35,8 +35,9 @@ async function load(): Promise<LoadAnswer> {
     const sqlFiles = readSqlFiles(path.join(root, 'views'))
     const sourcesOf = (start: readonly string[]) => sourceHashes(root, start)
     const exported = module.default
-    const codeOf = (start: string) => codeFiles(root, start)
-    const source = { file, root, exported, sqlFiles, sourcesOf, fileHash, codeOf, filesIn }
+    const realRoot = realpathSync(root)
+    const codeOf = (start: string) => codeFiles(realRoot, start)
+    const source = { file, root, exported, sqlFiles, sourcesOf, fileHash, codeOf, filesIn, realRoot }
     const resolved = resolveProject(source)
     if (resolved.ok) return { ok: true, project: resolved.project, files: [...files] }
     return { ok: false, mistakes: resolved.mistakes.map(toErrorBody), files: [...files] }

@@ -91,7 +91,7 @@ async function load(folder: string, root: string, hash: string): Promise<LoadedL
   installPureGuard()
   hookModules()
   const url = `${pathToFileURL(realpathSync(folder)).href}/`
-  copies.set(url, { url, root, code })
+  copies.set(url, { url, root: existsSync(root) ? realpathSync(root) : root, code })
   const entry = pathToFileURL(path.join(realpathSync(folder), storedPath(code.entry)))
   const before = madeCount()
   try {

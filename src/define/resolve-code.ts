@@ -13,6 +13,8 @@ export interface CodeSource {
   /** Absolute path of the project file. */
   readonly file: string
   readonly root: string
+  /** The same without links: modules are loaded by the names that files really have. Default `root`. */
+  readonly realRoot?: string
   readonly codeOf?: (file: string) => CodeFiles | undefined
   readonly fileHash?: (path: string) => string | undefined
   /** Names of files beside a wanted one that is not there, for a hint. */
@@ -36,7 +38,7 @@ export function resolveCode(
   })
   const { file, made } = known.at(-1) ?? { file: source.file, made: { files: {}, packages: {} } }
   const artefacts = resolveArtefacts(what, spec.artefacts, file, call, source, refuse)
-  return codeDef(relativePath(source.root, file), made, artefacts)
+  return codeDef(relativePath(source.realRoot ?? source.root, file), made, artefacts)
 }
 
 /** Paths are those of the file in which they are written. */
@@ -78,7 +80,7 @@ function resolveArtefacts(
       return []
     }
     const format = wanted.endsWith('.json') ? ('json' as const) : ('binary' as const)
-    return [[name, { path: relativePath(source.root, file), hash, format }] as const]
+    return [[name, { path: relativePath(source.realRoot ?? source.root, file), hash, format }] as const]
   })
   return Object.fromEntries(found.sort(([a], [b]) => (a < b ? -1 : 1)))
 }

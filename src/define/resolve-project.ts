@@ -34,6 +34,8 @@ export interface ProjectSource {
   readonly sqlFiles: readonly { readonly name: string; readonly file: string; readonly sql: string }[]
   /** Of a file's bytes, by its absolute path; undefined where there is none. */
   readonly fileHash?: (path: string) => string | undefined
+  /** The root without links. */
+  readonly realRoot?: string
   /** Names in a folder, for hints. */
   readonly filesIn?: (folder: string) => readonly string[]
   /** What a file of the project is made of, imports included; undefined for a file that is none. */

@@ -4,7 +4,7 @@
  */
 
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { after, test } from 'node:test'
@@ -108,4 +108,33 @@ test('mistakes in declarations come all at once, each with its place and what to
       `${pattern}\n${found.join('\n')}`,
     )
   assert.equal(found.length, wanted.length, found.join('\n'))
+})
+
+test('a project behind a link, in a folder with odd signs, has the code that it has without', async () => {
+  const real = path.join(folder, 'my cars é')
+  mkdirSync(path.join(real, 'logic'), { recursive: true })
+  writeFileSync(
+    path.join(real, 'logic/one.ts'),
+    `import { fn } from 'refold'
+export const one = fn('one', { args: ['DOUBLE'], returns: 'DOUBLE', artefacts: { a: './a.json' }, call: (x) => x })
+`,
+  )
+  writeFileSync(path.join(real, 'logic/a.json'), '1')
+  writeFileSync(
+    path.join(real, 'refold.config.ts'),
+    `import { project } from 'refold'
+import { one } from './logic/one.ts'
+export default project({ streams: [], functions: [one] })
+`,
+  )
+  const link = path.join(folder, 'link')
+  symlinkSync(real, link, 'junction')
+  const codes = []
+  for (const at of [real, link]) {
+    const loaded = await loadProject(at)
+    assert.ok(loaded.ok)
+    codes.push(loaded.project.functions?.[0]?.code)
+  }
+  assert.deepEqual(Object.keys(codes[0]?.files ?? {}), ['logic/one.ts'])
+  assert.deepEqual(codes[1], codes[0])
 })

@@ -320,8 +320,10 @@ async function wrongPart(
     ) {
       found = { node, why: 'is no expression over one row of each layer' }
     } else if (name !== undefined && node.is_operator !== true) {
+      const isOwn = syntax.own.some((one) => one.name.toLowerCase() === name)
       const verdict = rules.verdict(name, nodesOf(node.children).length, textOf(node.schema))
-      if (verdict.kind !== 'scalar')
+      if (isOwn) found = { node, why: `calls "${name}", a function in TypeScript, which a merge cannot` }
+      else if (verdict.kind !== 'scalar')
         found = { node, why: `calls "${name}", which is no function of its arguments alone` }
     }
     return undefined

@@ -4,6 +4,8 @@
  */
 
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { projectFile, SensorServer } from '../support/sensor-server.ts'
 
@@ -143,4 +145,10 @@ export default project({
     { sensor: 'a', top: 4, n: 2 },
     { sensor: 'b', top: 9, n: 2 },
   ])
+  const config = readFileSync(join(sensors.folder, 'refold.config.ts'), 'utf8')
+  sensors.write({ 'refold.config.ts': config.replace("top: 'max'", "top: { sql: 'level(batch.top)' }") })
+  await assert.rejects(sensors.deploy(), (error: Error) => {
+    assert.match(error.message, /calls "level", a function in TypeScript, which a merge cannot/)
+    return true
+  })
 })

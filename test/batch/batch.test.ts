@@ -15,14 +15,14 @@ afterEach(() => shop.dispose())
 
 test('batches run by themselves, T moves on, and every answer equals the SQL over the events', async () => {
   await shop.open(shop.project({ views: lambdaViews({ kind: 'every', everyMs: 300 }) }))
-  for (let round = 0; round < 12; round++) {
+  for (let round = 0; round < 8; round++) {
     await shop.send(20)
     await shop.check()
     if (round % 4 === 3) await shop.batchAfter('per_user', shop.cut)
   }
-  const list = shop.server.core.batches.list('per_user', 100)
+  const list = shop.server.core.batches.list('per_user', 100_000)
   const published = list.filter(({ state }) => state === 'published')
-  assert.ok(published.length >= 3)
+  assert.ok(published.length >= 2)
   assert.deepEqual(
     list.filter(({ state }) => state === 'failed').map(({ reason }) => reason),
     [],

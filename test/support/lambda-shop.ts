@@ -75,7 +75,7 @@ export class LambdaShop extends ShopServer {
   async batchAfter(view: string, cut: number): Promise<void> {
     await eventually(() =>
       this.server.core.batches
-        .list(view, 100)
+        .list(view, 100_000)
         .some((batch) => batch.state === 'published' && (batch.cut ?? 0) >= cut),
     )
   }

@@ -119,7 +119,14 @@ async function stageCode(
       beginFold(context, view, source)
       const events = relationFor(context, view, source, skippedIn(view, source))
       const folds = must(context.folds, 'an engine with folds in TypeScript can run them')
-      return folds.stage(context.connection, view, streamOf(context, view), events, source.through)
+      return folds.stage(
+        context.connection,
+        view,
+        streamOf(context, view),
+        events,
+        source.through,
+        source.bytes,
+      )
     })
   } catch (error) {
     await abortFolds(context, views)

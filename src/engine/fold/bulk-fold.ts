@@ -18,7 +18,7 @@ import { must } from '../../std/assert.ts'
 import { Serial } from '../../std/serial.ts'
 import { queryValue, run } from '../duckdb.ts'
 import { CodeFolder, FoldAgain, type Key } from './code-folder.ts'
-import { type EventBatch, readBatches } from './event-batch.ts'
+import { cuttingOf, type EventBatch, readBatches } from './event-batch.ts'
 import { fieldsOf } from './event-rows.ts'
 import type { FoldFailure } from './fold-protocol.ts'
 import type { FoldThreadStart } from './fold-thread-runner.ts'
@@ -43,6 +43,8 @@ export interface BulkFold {
   readonly signal?: AbortSignal
 }
 
+/** Read at once: enough that starting a statement costs nothing, little enough to be held twice. */
+export const PIECE_EVENTS = 200_000
 /** States given to threads ahead, when there are no more of them. */
 const GIVEN_MAX = 2_000_000
 /** Folding goes on with no more failures than this: a fold that fails on everything is not worth its rows. */
@@ -103,7 +105,7 @@ async function readPiece(
   { connection, stage, stream, events, threads }: BulkFold,
   range: CommitRange,
   only?: { readonly lane?: number; readonly keys?: readonly Key[] },
-): Promise<ReadonlyMap<number, EventBatch>> {
+): Promise<ReadonlyMap<number, readonly EventBatch[]>> {
   const keys = must(stage.code, 'the stage has code').keys
   const lane = laneSql(keys, threads)
   const conditions = [
@@ -115,7 +117,9 @@ async function readPiece(
   const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   const fields = fieldsOf(stream, stage.source.fields)
   const relation = `SELECT * FROM (${events(range)})${where}`
-  return await readBatches(connection, fields, relation, threads === 1 ? '0' : lane)
+  // All events of some keys go together: nothing else is done with them in between.
+  const cutting = cuttingOf(range, only?.keys === undefined ? PIECE_EVENTS / threads : 1)
+  return await readBatches(connection, fields, relation, threads === 1 ? '0' : lane, cutting)
 }
 
 /** One thread with the keys that are its own. */
@@ -141,7 +145,7 @@ class Lane {
     this.#folder = new CodeFolder(fold.start)
   }
 
-  async step(piece: number, events: EventBatch | undefined): Promise<void> {
+  async step(piece: number, events: readonly EventBatch[] | undefined): Promise<void> {
     if (events === undefined) return
     this.#stepped++
     await this.#again(piece, async () => {
@@ -191,8 +195,13 @@ class Lane {
     }
   }
 
-  async #stepEvents(events: EventBatch): Promise<{ readonly full: boolean }> {
-    return await this.#folder.step(events, (keys) => this.#line.run(() => this.#lookup(keys)))
+  async #stepEvents(batches: readonly EventBatch[]): Promise<{ readonly full: boolean }> {
+    let isFull = false
+    for (const batch of batches) {
+      const { full } = await this.#folder.step(batch, (keys) => this.#line.run(() => this.#lookup(keys)))
+      isFull ||= full
+    }
+    return { full: isFull }
   }
 
   /** States of what was let go of, or came before this fold. */
@@ -241,7 +250,7 @@ class Lane {
   /** All events of keys on which a function failed, since the last commit. */
   async #eventsOf(range: CommitRange, keys: readonly Key[]): Promise<EventBatch | undefined> {
     const only = { lane: this.number, keys }
-    return (await this.#line.run(() => readPiece(this.#fold, range, only))).get(this.number)
+    return (await this.#line.run(() => readPiece(this.#fold, range, only))).get(this.number)?.[0]
   }
 }
 

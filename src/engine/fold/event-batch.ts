@@ -10,6 +10,7 @@
  */
 
 import type { DuckDBConnection } from '@duckdb/node-api'
+import type { CommitRange } from '../../model/cut.ts'
 import { type Field, type FieldType, quoteIdentifier } from '../../model/schema.ts'
 import { exactIntegerJson } from '../../plan/queries.ts'
 import { unreachable } from '../../std/assert.ts'
@@ -38,27 +39,46 @@ export interface OpenBatch {
 
 export const NULL_TEXT = '\u001eN'
 
-/** The events of a relation with positions, by the number that `laneSql` gives them. */
+/** Into how many batches the events of a range are cut, of about so many commits each. */
+export interface Cutting extends CommitRange {
+  readonly batches: number
+}
+
+/** Values of a batch live while it is stepped through: of a small one they die young, which costs a collector little. */
+const BATCH_EVENTS = 16_000
+const BATCHES_MAX = 64
+
+export function cuttingOf(range: CommitRange, events: number): Cutting {
+  const commits = Math.max(1, range.to - range.from)
+  const batches = Math.min(BATCHES_MAX, commits, Math.ceil(events / BATCH_EVENTS))
+  return { ...range, batches: Math.max(1, batches) }
+}
+
+/** The events of a relation with positions, by the number that `laneSql` gives them; each lane's batches in order. */
 export async function readBatches(
   connection: DuckDBConnection,
   fields: readonly Field[],
   eventsSql: string,
   laneSql: string,
-): Promise<ReadonlyMap<number, EventBatch>> {
+  { from, to, batches }: Cutting,
+): Promise<ReadonlyMap<number, readonly EventBatch[]>> {
   const json = fields.map(({ type }) => isJson(type))
-  const rows = await queryRows(connection, batchSql(fields, eventsSql, laneSql))
-  return new Map(
-    rows.map((row) => [
-      Number(row['lane']),
-      {
-        count: Number(row['events']),
-        commits: String(row['commits']),
-        indexes: String(row['indexes']),
-        columns: fields.map((_, at) => String(row[`f${at}`])),
-        json,
-      },
-    ]),
-  )
+  const batchOf = batches === 1 ? '0' : `("$commit" - ${from + 1}) * ${batches} // ${to - from}`
+  const rows = await queryRows(connection, batchSql(fields, eventsSql, laneSql, batchOf))
+  const lanes = new Map<number, EventBatch[]>()
+  for (const row of rows) {
+    const lane = Number(row['lane'])
+    const own = lanes.get(lane) ?? []
+    lanes.set(lane, own)
+    own.push({
+      count: Number(row['events']),
+      commits: String(row['commits']),
+      indexes: String(row['indexes']),
+      columns: fields.map((_, at) => String(row[`f${at}`])),
+      json,
+    })
+  }
+  return lanes
 }
 
 /** Texts of the others are short, and have no comma in them. */
@@ -67,7 +87,7 @@ function isJson(type: FieldType): boolean {
   return !['boolean', 'integer', 'double', 'date'].includes(type.kind)
 }
 
-function batchSql(fields: readonly Field[], eventsSql: string, laneSql: string): string {
+function batchSql(fields: readonly Field[], eventsSql: string, laneSql: string, batchOf: string): string {
   const columns = fields.map(({ name, type }, at) => {
     const text = textSql(quoteIdentifier(name), type)
     const column = isJson(type)
@@ -80,8 +100,8 @@ function batchSql(fields: readonly Field[], eventsSql: string, laneSql: string):
     `string_agg(CAST("$index" AS VARCHAR), ',') AS indexes`,
   ]
   return (
-    `SELECT ${laneSql} AS lane, count(*) AS events, ${[...positions, ...columns].join(', ')} ` +
-    `FROM (${eventsSql}) GROUP BY ALL`
+    `SELECT ${laneSql} AS lane, ${batchOf} AS batch, count(*) AS events, ${[...positions, ...columns].join(', ')} ` +
+    `FROM (${eventsSql}) GROUP BY ALL ORDER BY lane, batch`
   )
 }
 

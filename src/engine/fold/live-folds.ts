@@ -9,7 +9,7 @@
 import { join } from 'node:path'
 import type { DuckDBConnection } from '@duckdb/node-api'
 import type { CodePlace } from '../../define/logic-modules.ts'
-import type { StreamDef } from '../../model/schema.ts'
+import { quoteIdentifier, type StreamDef } from '../../model/schema.ts'
 import type { GroupStage } from '../../plan/plan.ts'
 import { must } from '../../std/assert.ts'
 import { queryRows } from '../duckdb.ts'
@@ -18,12 +18,14 @@ import { type LiveView, viewKey } from '../live-view.ts'
 import { ALL_GROUPS, mergedRelation, type Restriction, soleStage } from '../merged-relation.ts'
 import type { ReadSet } from '../read-set.ts'
 import { CodeFolder, FoldAgain, type Key } from './code-folder.ts'
-import { readBatches } from './event-batch.ts'
+import { cuttingOf, readBatches } from './event-batch.ts'
 import { fieldsOf } from './event-rows.ts'
 import type { FoldFailure } from './fold-protocol.ts'
 import { keyHashesSql, partialRowsSql, statesSql } from './partial-rows.ts'
 import { startOf } from './start-of.ts'
 
+/** Of an event in the hot log, roughly. */
+const EVENT_BYTES = 150
 /** States that are given to a thread ahead of their events, when there are no more of them. */
 const GIVEN_MAX = 500_000
 
@@ -61,20 +63,26 @@ export class LiveFolds {
     stream: StreamDef,
     events: string,
     through: number,
+    bytes: number,
   ): Promise<StagedFold> {
     const fold = this.#foldOf(view.spec, stream)
     const { folder, stage } = fold
     const fields = fieldsOf(stream, stage.source.fields)
-    const batch = (await readBatches(connection, fields, events, '0')).get(0)
-    if (batch === undefined) return { sql: '', failures: [] }
+    const range = { from: view.readSet.cut, to: through }
+    const read = (sql: string, expected: number) =>
+      readBatches(connection, fields, sql, '0', cuttingOf(range, expected))
+    const batches = (await read(events, bytes / EVENT_BYTES)).get(0)
+    if (batches === undefined) return { sql: '', failures: [] }
     fold.pending = true
     const file = join(this.#scratchDir, `fold-${view.spec.version.slice(0, 16)}.ndjson`)
     for (;;) {
       try {
         await this.#tell(connection, fold, view.readSet)
         const lookup = (keys: readonly Key[]) => statesOf(connection, stage, view.readSet, keys)
-        await folder.redo((await folder.step(batch, lookup)).failed)
-        const count = await folder.flush(file)
+        for (const batch of batches) await folder.step(batch, lookup)
+        const count = await folder.flush(file, async (keys) => {
+          return (await read(`SELECT * FROM (${events}) WHERE ${hasKeys(stage, keys)}`, 1)).get(0)?.[0]
+        })
         const failures = folder.failures(view.readSet.cut, through)
         return { sql: count === 0 ? '' : partialRowsSql(stage, [file]), failures }
       } catch (error) {
@@ -133,6 +141,12 @@ export class LiveFolds {
     }
     fold.told = true
   }
+}
+
+/** The condition that an event is of one of these keys; another key with the same hash does no harm. */
+function hasKeys(stage: GroupStage, keys: readonly Key[]): string {
+  const names = must(stage.code, 'the stage has code').keys.map(quoteIdentifier)
+  return `hash(${names.join(', ')}) IN (${keyHashesSql(stage, keys)})`
 }
 
 function statesOf(

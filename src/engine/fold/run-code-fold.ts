@@ -9,12 +9,10 @@ import type { GroupStage, ViewPlan } from '../../plan/plan.ts'
 import { partColumns } from '../../plan/queries.ts'
 import type { LogSources, SliceInfo } from '../engine.ts'
 import type { HotFile } from '../hot-files.ts'
-import { bulkFold, piecesOf, type Stretch } from './bulk-fold.ts'
+import { bulkFold, PIECE_EVENTS, piecesOf, type Stretch } from './bulk-fold.ts'
 import type { FoldFailure } from './fold-protocol.ts'
 import { startOf } from './start-of.ts'
 
-/** Read at once: enough that starting a statement costs nothing, little enough to be held twice. */
-const PIECE_EVENTS = 200_000
 /** Bytes of an event in the hot log, where nothing says how many there are. */
 const EVENT_BYTES = 150
 

@@ -9,6 +9,7 @@
 import { writeFileSync } from 'node:fs'
 import type { WatermarkSql } from '../lake/late-rule.ts'
 import type { StateValues } from '../log/frame.ts'
+import type { ByteRange } from '../log/log-cursor.ts'
 import { withHeader } from '../log/log-state.ts'
 import { createLogReader } from '../log/reader.ts'
 import type { CommitHeader, LogManifest } from '../log/types.ts'
@@ -25,19 +26,28 @@ export interface HotWatermarks {
   readonly end: StateValues | undefined
 }
 
+/** What a reader that follows the log knows already. */
+export interface KnownLog {
+  /** The state at the beginning of the range. */
+  readonly before?: StateValues | undefined
+  /** Where the range's frames are. */
+  readonly bytes?: ByteRange
+}
+
 /** `file(stream)` names a file that may be written and stays as long as the SQL is used. */
 export async function hotWatermarks(
   log: LogManifest,
   range: CommitRange,
   streams: readonly string[],
   file: (stream: string) => string,
-  before?: StateValues,
+  { before, bytes }: KnownLog = {},
 ): Promise<HotWatermarks> {
   if (streams.length === 0 || range.to <= range.from) return { sql: () => noWatermark, end: before }
   const marks = new Map(streams.map((stream) => [stream, [] as (number | null)[]]))
   const reader = createLogReader()
   let state = before ?? (await reader.stateAt(log, range.from))
-  for await (const header of reader.headers(log, range)) {
+  const headers = bytes === undefined ? reader.headers(log, range) : reader.headersWithin(bytes)
+  for await (const header of headers) {
     state = withHeader(state, header)
     for (const [stream, list] of marks) list.push(watermarkOf(header, state, stream))
   }

@@ -17,7 +17,7 @@ import type { StateValues } from '../log/frame.ts'
 import { type ByteRange, LogCursor, type LogPosition } from '../log/log-cursor.ts'
 import { createLogReader } from '../log/reader.ts'
 import type { LogManifest } from '../log/types.ts'
-import type { CommitRange, CommitSeq } from '../model/cut.ts'
+import type { CommitSeq } from '../model/cut.ts'
 import type { StreamDef } from '../model/schema.ts'
 import type { EventPosition, LogSources } from './engine.ts'
 import { type HotWatermarks, hotWatermarks, noWatermark } from './hot-watermarks.ts'
@@ -77,7 +77,7 @@ export class TickSources {
     this.#remember({ commit: range.to, segment: range.segment, position: range.end })
     this.#closeOthers(log)
     const file = this.#wholeFile(log, range) ? range.path : this.#copy(range)
-    const marks = timed.length === 0 ? undefined : await this.#watermarks(log, { from, to: range.to }, timed)
+    const marks = timed.length === 0 ? undefined : await this.#watermarks(log, range, timed)
     return {
       from,
       through: range.to,
@@ -87,10 +87,10 @@ export class TickSources {
     }
   }
 
-  async #watermarks(log: LogManifest, range: CommitRange, timed: readonly string[]): Promise<HotWatermarks> {
+  async #watermarks(log: LogManifest, range: ByteRange, timed: readonly string[]): Promise<HotWatermarks> {
     const before = this.#end?.commit === range.from ? this.#end.state : undefined
     const file = (stream: string) => join(this.#scratchDir, `tick-watermarks-${timed.indexOf(stream)}.csv`)
-    const marks = await hotWatermarks(log, range, timed, file, before)
+    const marks = await hotWatermarks(log, range, timed, file, { before, bytes: range })
     this.#end = marks.end === undefined ? undefined : { commit: range.to, state: marks.end }
     return marks
   }

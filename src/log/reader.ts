@@ -29,6 +29,8 @@ export interface LogReader {
   /** The whole state at a cut of the hot log: the headers of its segment up to there are read. */
   stateAt(manifest: LogManifest, cut: CommitSeq): Promise<StateValues>
   headers(manifest: LogManifest, range: CommitRange): AsyncIterable<CommitHeader>
+  /** Of exactly these bytes, for who knows where the frames begin: nothing else is read. */
+  headersWithin(range: ByteRange): AsyncIterable<CommitHeader>
   events(manifest: LogManifest, range: CommitRange): AsyncIterable<LogEvent>
   deadLetters(
     manifest: LogManifest,
@@ -76,9 +78,7 @@ export function createLogReader(files: Files = realFiles): LogReader {
   }
 
   async function* headers(manifest: LogManifest, range: CommitRange): AsyncGenerator<CommitHeader> {
-    for (const part of await byteRanges(manifest, range)) {
-      for await (const { header } of headersOf(files, part)) yield header
-    }
+    for (const part of await byteRanges(manifest, range)) yield* headersWithin(files, part)
   }
 
   async function* bodyLines(manifest: LogManifest, range: CommitRange) {
@@ -109,6 +109,7 @@ export function createLogReader(files: Files = realFiles): LogReader {
       return state
     },
     headers,
+    headersWithin: (range) => headersWithin(files, range),
     async *events(manifest, range) {
       for await (const { line } of bodyLines(manifest, range)) if (line.kind === 'event') yield line.event
     },
@@ -130,6 +131,10 @@ export function createLogReader(files: Files = realFiles): LogReader {
       return reached.commit
     },
   }
+}
+
+async function* headersWithin(files: Files, range: ByteRange): AsyncGenerator<CommitHeader> {
+  for await (const { header } of headersOf(files, range)) yield header
 }
 
 async function beginOf(files: Files, segment: SegmentInfo | undefined): Promise<StateValues> {

@@ -191,15 +191,10 @@ function shortColumn(text: string): string[] {
 
 /** DuckDB gives rows in any order, though mostly in that of the files. */
 function orderOf({ count, commits, indexes }: Omit<OpenBatch, 'order'>): readonly number[] | undefined {
-  const order: number[] = []
-  let isSorted = true
-  for (let at = 0; at < count; at++) {
-    order.push(at)
-    if (at > 0 && compare(at - 1, at) >= 0) isSorted = false
-  }
-  return isSorted ? undefined : order.sort(compare)
-
-  function compare(a: number, b: number): number {
-    return (commits[a] ?? 0) - (commits[b] ?? 0) || (indexes[a] ?? 0) - (indexes[b] ?? 0)
-  }
+  const compare = (a: number, b: number): number =>
+    (commits[a] ?? 0) - (commits[b] ?? 0) || (indexes[a] ?? 0) - (indexes[b] ?? 0)
+  let at = 1
+  while (at < count && compare(at - 1, at) < 0) at++
+  if (at >= count) return undefined
+  return Array.from({ length: count }, (_, row) => row).sort(compare)
 }

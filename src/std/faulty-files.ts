@@ -169,6 +169,8 @@ export class FaultyFiles implements Files {
     const inode = { cache: Buffer.from(bytes), disk: Buffer.from(bytes), pending: [] }
     this.#names.set(path, inode)
     this.#diskNames.set(path, inode)
+    // A name that waited for its folder's sync meant the file that was there before.
+    this.#pendingNames = this.#pendingNames.filter((change) => change.path !== path)
   }
 
   paths(): readonly string[] {

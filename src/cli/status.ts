@@ -35,7 +35,8 @@ async function runStatus(cli: Cli, options: ServerOptions): Promise<void> {
         ? `${text.trimEnd()}\n`
         : formatStatus(status, client.url, { style: terminal.dataStyle, width: terminal.dataWidth() }),
     )
-    if (status.views.some(({ state }) => state === 'stalled' || state === 'paused')) cli.exitCode = exitCodes.partial.code
+    if (status.views.some(({ state }) => state === 'stalled' || state === 'paused'))
+      cli.exitCode = exitCodes.partial.code
   } finally {
     client.close()
   }

@@ -130,7 +130,6 @@ export class FoldServer {
   flush(): Promise<void> {
     return this.server.flush()
   }
-
 }
 
 export function timeOf(second: number): string {

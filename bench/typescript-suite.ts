@@ -36,7 +36,7 @@ const events = stream('events', {
   key: 'user_id', time: 'ts',
 })
 const stats = fold('stats', {
-  from: events, key: 'user_id', row: z.object({ events: z.int(), cents: z.int(), page: z.string() }),
+  from: events, key: 'user_id', reads: ['revenue', 'page'], row: z.object({ events: z.int(), cents: z.int(), page: z.string() }),
   init: () => ({ events: 0, cents: 0, page: '' }),
   step(state, event) {
     state.events++
@@ -59,14 +59,14 @@ async function prepare(folder: string): Promise<Prepared> {
   const loaded = await loadProject(folder)
   const fold = loaded.ok ? loaded.project.views[0]?.fold : undefined
   if (fold === undefined) throw new Error('the project with the fold does not load')
-  const { code, key, columns, several, merges, stepMs } = fold
+  const { code, key, columns, several, merges, stepMs, reads = [] } = fold
   const place = { folder: path.join(folder, 'code'), root: folder }
   await keepCode(place.folder, folder, code)
   const { hash, entry } = code
   const made = { hash, entry, name: 'stats', keys: key, row: columns, several, merges }
   const limits = { stepMs, memoryBytes: 512_000_000 }
   return {
-    plan: planFold({ name: 'stats', sql: 'FOLD', stream: eventsStream, code: made, limits }),
+    plan: planFold({ name: 'stats', sql: 'FOLD', stream: eventsStream, code: made, limits, reads }),
     code: place,
   }
 }

@@ -14,6 +14,11 @@ export type FoldKey<S extends StreamSpec> = FieldOf<S> | readonly [FieldOf<S>, .
 
 export type FieldOf<S extends StreamSpec> = keyof EventOf<S> & string
 
+/** The names of the key's fields. */
+type KeyFieldsOf<S extends StreamSpec, Key> = Key extends readonly FieldOf<S>[]
+  ? Key[number]
+  : Key & FieldOf<S>
+
 /** What `step` and `finish` get as the key: the value of the one field, or an object of the fields in the list. */
 export type KeyOf<S extends StreamSpec, Key> =
   Key extends FieldOf<S>
@@ -48,9 +53,12 @@ export interface FoldOptions<
   State,
   Row extends z.ZodObject,
   Several extends boolean,
+  Reads extends FieldOf<S> = FieldOf<S>,
 > {
   /** The stream whose events are folded. */
   readonly from: S
+  /** The fields that `step` looks at, beside those of the key: others are not even read. Default: all. */
+  readonly reads?: readonly Reads[]
   /** There is a state for each value of this field, or of these together. They are the first columns of the view. */
   readonly key: Key
   /** The columns beside the key. */
@@ -62,7 +70,7 @@ export interface FoldOptions<
   /** The state after an event. Events of a key come in the order of the log. It may change the state it got. */
   readonly step: (
     state: NoInfer<State>,
-    event: EventOf<S>,
+    event: Pick<EventOf<S>, Reads | KeyFieldsOf<S, Key>>,
     context: FoldContext<KeyOf<S, Key>>,
   ) => NoInfer<State>
   /** The state after the events of two ranges, of which `earlier` came first. Associative; checked at load. */
@@ -86,6 +94,7 @@ export interface FoldSpec<Name extends string = string> {
   readonly key: string | readonly string[]
   readonly row: z.ZodObject
   readonly several: boolean | undefined
+  readonly reads: readonly string[] | undefined
   readonly functions: FoldFunctions
   readonly limits: FoldLimits | undefined
   readonly run: RunSpec | undefined
@@ -110,7 +119,8 @@ export function fold<
   State,
   Row extends z.ZodObject,
   const Several extends boolean = false,
->(name: Name, options: FoldOptions<S, Key, State, Row, Several>): FoldSpec<Name> {
+  const Reads extends FieldOf<S> = FieldOf<S>,
+>(name: Name, options: FoldOptions<S, Key, State, Row, Several, Reads>): FoldSpec<Name> {
   const { init, step, merge, finish } = options ?? {}
   return noteLogic(
     Object.freeze({
@@ -120,6 +130,7 @@ export function fold<
       key: options?.key,
       row: options?.row,
       several: options?.several,
+      reads: options?.reads,
       functions: { init, step, merge, finish } as unknown as FoldFunctions,
       limits: options?.limits,
       run: options?.run,

@@ -239,6 +239,7 @@ const code = z
 const fold = z.strictObject({
   stream: text,
   key: z.array(text).min(1).max(50),
+  reads: z.array(text).max(10_000).optional(),
   columns: z.array(field).min(1).max(1000),
   several: z.boolean(),
   merges: z.boolean(),
@@ -381,6 +382,11 @@ function foldFaults({ name, fold, run }: ViewDef, { streams }: ProjectDef): read
   const faults = objectFaults({ kind: 'object', fields: fold.columns }, what)
   const stream = streams.find((one) => one.name === fold.stream)
   if (stream === undefined) faults.push(`${what} reads stream "${fold.stream}", which is not there`)
+  for (const name of fold.reads ?? []) {
+    if (stream?.schema.fields.some((one) => one.name === name) === false) {
+      faults.push(`${what}: "${name}" among \`reads\` is no field`)
+    }
+  }
   for (const key of fold.key) {
     const found = stream?.schema.fields.find((one) => one.name === key)
     if (stream !== undefined && found === undefined) faults.push(`${what}: key "${key}" is no field`)

@@ -37,6 +37,7 @@ export function resolveFold(
   }
   checkFunctions(spec, fault)
   const key = keyOf(spec, fault)
+  const reads = readsOf(spec, fault)
   const columns = columnsOf(spec, key, call, what, refuse, fault)
   const run = resolveRun(what, spec.run, call, refuse)
   checkLate(what, spec.late, run, call, refuse)
@@ -53,6 +54,7 @@ export function resolveFold(
   const fold: FoldDef = {
     stream: spec.from.name,
     key,
+    ...(reads === undefined ? {} : { reads }),
     columns,
     several: spec.several === true,
     merges: typeof spec.functions.merge === 'function',
@@ -118,6 +120,22 @@ function keyOf({ key, from }: FoldSpec, fault: Fault): readonly string[] {
     }
   }
   return kept
+}
+
+function readsOf({ reads, from }: FoldSpec, fault: Fault): readonly string[] | undefined {
+  if (reads === undefined) return undefined
+  const known = Object.keys(from.schema?.shape ?? {})
+  if (!Array.isArray(reads)) {
+    fault('reads', '`reads` is not a list of fields', `Fields: ${known.join(', ')}.`)
+    return undefined
+  }
+  for (const name of reads as unknown[]) {
+    if (typeof name === 'string' && known.includes(name)) continue
+    const near = typeof name === 'string' ? nearestName(name, known) : undefined
+    const hint = near === undefined ? `Fields: ${known.join(', ')}.` : `Did you mean "${near}"?`
+    fault('reads', `${JSON.stringify(name)} among \`reads\` is not a field of stream "${from.name}"`, hint)
+  }
+  return [...new Set(reads as string[])]
 }
 
 function columnsOf(

@@ -87,6 +87,8 @@ export interface FoldDef {
   readonly stream: string
   /** Fields of the stream. */
   readonly key: readonly string[]
+  /** Fields that `step` looks at beside the key's; left out: all. */
+  readonly reads?: readonly string[]
   /** The columns beside the key. */
   readonly columns: readonly Field[]
   /** `finish` gives a list of rows for each key. */

@@ -21,10 +21,12 @@ export interface FoldPlanRequest {
   readonly stream: StreamDef
   readonly code: CodeFold
   readonly limits: CodeLimits
+  /** Fields of the stream that functions get beside the key's; left out: all. */
+  readonly reads?: readonly string[]
   readonly late?: 'hold'
 }
 
-export function planFold({ name, sql, stream, code, limits, late }: FoldPlanRequest): ViewPlan {
+export function planFold({ name, sql, stream, code, limits, reads, late }: FoldPlanRequest): ViewPlan {
   const fieldOf = (key: string): Field =>
     must(
       stream.schema.fields.find((field) => field.name === key),
@@ -32,7 +34,9 @@ export function planFold({ name, sql, stream, code, limits, late }: FoldPlanRequ
     )
   const keyFields = code.keys.map(fieldOf)
   const keys = keyFields.map(({ type }, index) => ({ name: `k${index}`, type: sqlType(type) }))
-  const fields = stream.schema.fields.map((field) => field.name)
+  const fields = stream.schema.fields
+    .map((field) => field.name)
+    .filter((field) => reads === undefined || reads.includes(field) || code.keys.includes(field))
   const aggregates = partialColumns(code)
   const names = [...keys, ...aggregates].map((column) => quoteIdentifier(column.name)).join(', ')
   const stage: GroupStage = {

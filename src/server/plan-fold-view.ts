@@ -10,7 +10,7 @@ import type { PlannedLayers } from './plan-batch-layer.ts'
 export function planFoldView(project: ProjectDef, view: ViewDef): PlannedLayers | undefined {
   const { name, sql, fold } = view
   if (fold === undefined) return undefined
-  const { code, key, columns, several, merges, stepMs, memoryBytes } = fold
+  const { code, key, columns, several, merges, stepMs, memoryBytes, reads } = fold
   const stream = project.streams.find((one) => one.name === fold.stream)
   if (stream === undefined) {
     const message = `fold "${name}" reads stream "${fold.stream}", which is not among the project's streams`
@@ -22,6 +22,7 @@ export function planFoldView(project: ProjectDef, view: ViewDef): PlannedLayers 
   }
   const { hash, entry } = code
   const made: CodeFold = { hash, entry, name, keys: key, row: columns, several, merges }
-  const plan = planFold({ name, sql, stream, code: made, limits: { stepMs, memoryBytes } })
+  const narrowed = reads === undefined ? {} : { reads }
+  const plan = planFold({ name, sql, stream, code: made, limits: { stepMs, memoryBytes }, ...narrowed })
   return { ok: true, plan, printedSql: printedFold(made, stream.name) }
 }

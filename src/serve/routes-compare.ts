@@ -4,10 +4,10 @@
  */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { EventPosition } from '../engine/engine.ts'
 import type { Moment } from './core.ts'
 import type { RowEventsAnswer, RowKey } from './core-compare.ts'
 import { momentOf } from './moment.ts'
+import { pagePosition } from './page-position.ts'
 import { QueryParameters } from './query-parameters.ts'
 import { answerSignal, sendJson } from './reply.ts'
 import type { ParameterDoc, Route, RouteContext } from './route.ts'
@@ -163,7 +163,7 @@ async function rowEvents(
   const version = query.text('version')
   const cut = query.integer('to', 0, Number.MAX_SAFE_INTEGER)
   const limit = query.integer('limit', 1, EVENTS_MAX) ?? EVENTS
-  const after = positionOf(query)
+  const after = pagePosition(query)
   query.finish()
   const asked = {
     ...{ view: viewName(request), key, limit },
@@ -216,15 +216,6 @@ function keyOf(query: QueryParameters): RowKey {
     key[name.slice('key.'.length)] = query.isBare(name) ? null : text
   }
   return key
-}
-
-function positionOf(query: QueryParameters): EventPosition | undefined {
-  const text = query.text('after')
-  if (text === undefined) return undefined
-  const parts = /^(\d{1,15})\.(\d{1,9})$/.exec(text)
-  if (parts !== null) return { commit: Number(parts[1]), index: Number(parts[2]) }
-  query.mistake('after', `is "${text}", not COMMIT.INDEX`, 'Give what `next` of the page before says.')
-  return undefined
 }
 
 /** Events stand in it as they were sent, with every digit. */

@@ -1,9 +1,9 @@
 /** The route of a view's late events: a page as JSON, or all of them as NDJSON. No state. */
 
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { EventPosition } from '../engine/engine.ts'
 import type { LateAnswer, LateEvent, LateRequest } from './core-late.ts'
 import { sendNdjson } from './ndjson-reply.ts'
+import { pagePosition } from './page-position.ts'
 import { QueryParameters } from './query-parameters.ts'
 import { answerSignal, sendJson } from './reply.ts'
 import type { ParameterDoc, Route, RouteContext } from './route.ts'
@@ -60,7 +60,7 @@ async function late(context: RouteContext, request: FastifyRequest, reply: Fasti
   const query = new QueryParameters((request.query as { text: string }).text)
   const { view } = request.params as { view: string }
   const limit = query.integer('limit', 1, EVENTS_MAX)
-  const after = positionOf(query)
+  const after = pagePosition(query)
   const since = sinceOf(query)
   const format = query.text('format') ?? 'json'
   if (format !== 'json' && format !== 'ndjson') {
@@ -109,15 +109,6 @@ function sinceOf(query: QueryParameters): LateRequest['since'] {
   const timeMs = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN
   if (!Number.isNaN(timeMs)) return { kind: 'time', timeMs }
   query.mistake('since', `is "${text}", neither a time nor a cut`, 'Write 2026-01-31T12:00:00Z or 1234.')
-  return undefined
-}
-
-function positionOf(query: QueryParameters): EventPosition | undefined {
-  const text = query.text('after')
-  if (text === undefined) return undefined
-  const parts = /^(\d{1,15})\.(\d{1,9})$/.exec(text)
-  if (parts !== null) return { commit: Number(parts[1]), index: Number(parts[2]) }
-  query.mistake('after', `is "${text}", not COMMIT.INDEX`, 'Give what `next` of the page before says.')
   return undefined
 }
 

@@ -47,20 +47,13 @@ export class LakeMoving {
 
   /** Moves all that is in the hot log now, whatever the policy says. */
   async moveAll(): Promise<void> {
-    // The timer's moves wait meanwhile: two of the same segments would take each other's files away.
     while (this.#moving !== undefined) await this.#moving
     const move = async () => {
       await this.#context.log.roll()
       const closed = this.#closed()
       if (closed.length > 0) await this.#move(closed)
     }
-    const moved = move()
-    this.#moving = moved
-      .catch(() => {})
-      .finally(() => {
-        this.#moving = undefined
-      })
-    await moved
+    await this.#alone(move)
     await this.#drops
   }
 
@@ -78,14 +71,19 @@ export class LakeMoving {
         const sizes = closed.map(({ bytes }) => ({ bytes, ageMs: Number.POSITIVE_INFINITY }))
         if (closed.length > 0) await this.#move(closed.slice(0, segmentsToMove(segmentPolicy, sizes)))
       }
-      const moved = move()
-      this.#moving = moved
-        .catch(() => {})
-        .finally(() => {
-          this.#moving = undefined
-        })
-      await moved
+      await this.#alone(move)
     }
+  }
+
+  /** Other moves wait meanwhile: two of the same segments would take each other's files away. */
+  async #alone(move: () => Promise<void>): Promise<void> {
+    const moved = move()
+    this.#moving = moved
+      .catch(() => {})
+      .finally(() => {
+        this.#moving = undefined
+      })
+    await moved
   }
 
   async settled(): Promise<void> {

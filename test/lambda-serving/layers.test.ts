@@ -76,7 +76,8 @@ test('layers are read beside the view in one SQL, at one cut, while batches run 
   await shop.send(10)
   await shop.batchAfter('whole', 1)
   let cuts = 0
-  for (let round = 0; round < 40; round++) {
+  // However long a batch takes on a busy machine: until some of them were published meanwhile.
+  for (let round = 0; round < 40 || cuts <= 1; round++) {
     await shop.send(5)
     const sql = `SELECT b.n AS batch, s.n AS speed, v.n AS whole, b.total + s.total = v.total AS fits
       FROM batch.whole AS b, speed.whole AS s, whole AS v`
@@ -100,7 +101,6 @@ test('layers are read beside the view in one SQL, at one cut, while batches run 
     )
     assert.ok(joined.length <= 13)
   }
-  assert.ok(cuts > 1, 'a batch was published meanwhile')
 })
 
 test('a view that does not run as lambda says that it has no layers, and names are helped with', async () => {

@@ -9,6 +9,7 @@ import type { CommitSeq } from '../model/cut.ts'
 import { quoteIdentifier } from '../model/schema.ts'
 import { mergedColumns } from '../plan/queries.ts'
 import { must } from '../std/assert.ts'
+import { randomSeed } from '../std/random.ts'
 import { batchSliceQuery } from './batch-layer.ts'
 import { queryRows } from './duckdb.ts'
 import type { CapturedTick, CapturedView } from './engine.ts'
@@ -30,7 +31,9 @@ export async function captureView(
 ): Promise<CapturedView> {
   const { view, version, cut } = readSet
   const columns = mergedColumns(soleStage(readSet.plan)).map(({ name }) => quoteIdentifier(name))
-  const path = join(stagingDir, `verify-${view}-${version.slice(0, 12)}-${cut}.parquet`)
+  // A batch and a verification may capture one view at one cut, and each deletes its own file.
+  const name = `captured-${view}-${version.slice(0, 12)}-${cut}-${randomSeed().slice(0, 8)}.parquet`
+  const path = join(stagingDir, name)
   const { batch } = readSet.plan
   const sql =
     batch === undefined

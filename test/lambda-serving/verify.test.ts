@@ -100,3 +100,17 @@ test('a corrupted row of the speed layer is found and located, and gone after th
   assert.deepEqual([mended?.error, mended?.found], [undefined, 0])
   await shop.check()
 })
+
+test('a verification and a batch that stand at one cut have each their own copy of what is served', async (t) => {
+  const shop = new LambdaShop()
+  t.after(() => shop.dispose())
+  await shop.open(shop.project({ views: lambdaViews(byHand) }))
+  await shop.send(60)
+  await shop.check()
+  for (let round = 0; round < 6; round++) {
+    const verified = shop.server.core.verify.run({ views: ['per_user'] })
+    const batch = await shop.published('per_user')
+    const [report] = await verified
+    assert.deepEqual([batch.divergence, report?.error, report?.findings], [0, undefined, []])
+  }
+})

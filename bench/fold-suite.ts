@@ -9,10 +9,9 @@ import { availableParallelism } from 'node:os'
 import path from 'node:path'
 import { root } from '../scripts/steps.ts'
 import type { EngineView, Job } from '../src/engine/engine.ts'
-import { startLiveEngine } from '../src/engine/live-engine.ts'
 import type { LakeManifest } from '../src/lake/types.ts'
-import type { LogManifest } from '../src/log/types.ts'
 import type { ViewPlan } from '../src/plan/plan.ts'
+import { catchUp } from './catch-up.ts'
 import { eventsStream, planUserStats, writeHotLog, writeLake } from './fold-inputs.ts'
 import type { FoldTask, FoldTime } from './fold-runner.ts'
 import { atLeast, type BenchContext, type Measurement, type Suite } from './measurement.ts'
@@ -97,7 +96,7 @@ async function* hotCatchUp(
   const log = await writeHotLog(path.join(folder, 'hot'), events)
   const seconds: number[] = []
   for (let round = 0; round < 3; round += 1) {
-    seconds.push(await catchUp(plan, log, path.join(folder, `scratch-${round}`)))
+    seconds.push(await catchUp(viewOf(plan), log, path.join(folder, `scratch-${round}`)))
   }
   yield {
     name: 'hot-catch-up',
@@ -105,33 +104,5 @@ async function* hotCatchUp(
     unit: 'events/s',
     gate: atLeast(3_000_000),
     method: `a live engine without slices, from its start to standing at the log's end: ${events} events of 150 bytes in ${log.segments.length} hot segments, one view with 200,000 keys; median of ${seconds.length}`,
-  }
-}
-
-/** Seconds from the call of `start` until the view stands at the durable cut. */
-async function catchUp(plan: ViewPlan, log: LogManifest, scratchDir: string): Promise<number> {
-  mkdirSync(scratchDir, { recursive: true })
-  const engine = startLiveEngine()
-  try {
-    const startedMs = performance.now()
-    const caughtUp = new Promise<void>((resolve, reject) => {
-      engine.onProgress((progress) => {
-        if (progress.cut >= log.durable) resolve()
-      })
-      engine.onExit((reason) => reject(new Error(`the engine ended: ${reason}`)))
-    })
-    await engine.start({
-      streams: [eventsStream],
-      sources: { log, lake: { through: 0, files: [] } },
-      views: [viewOf(plan)],
-      serving: { user_stats: version },
-      followed: [],
-      settings: { memoryBytes, threads, scratchDir, statementTimeoutMs: 30_000, heavyStatements: 2 },
-    })
-    engine.advance(log)
-    await caughtUp
-    return (performance.now() - startedMs) / 1000
-  } finally {
-    await engine.stop()
   }
 }

@@ -13,13 +13,12 @@ import { plannedFunction } from '../src/define/function-def.ts'
 import { loadProject } from '../src/define/load.ts'
 import type { CodePlace } from '../src/define/logic-modules.ts'
 import type { EngineView, Job } from '../src/engine/engine.ts'
-import { startLiveEngine } from '../src/engine/live-engine.ts'
 import { openSqlSyntax } from '../src/engine/sql-syntax.ts'
 import type { LakeManifest } from '../src/lake/types.ts'
-import type { LogManifest } from '../src/log/types.ts'
 import type { ViewPlan } from '../src/plan/plan.ts'
 import { planView } from '../src/plan/plan-view.ts'
 import { keepCode } from '../src/server/code/keep-code.ts'
+import { catchUp } from './catch-up.ts'
 import { eventsStream, writeHotLog, writeLake } from './fold-inputs.ts'
 import type { FoldTask, FoldTime } from './fold-runner.ts'
 import type { BenchContext, Measurement, Suite } from './measurement.ts'
@@ -146,46 +145,12 @@ async function live(context: BenchContext, prepared: Prepared, folder: string): 
   context.say(`writing a hot log of ${events} events`)
   const log = await writeHotLog(path.join(folder, 'hot'), events)
   const seconds = await both(rounds, prepared, (plan, name) =>
-    catchUp(plan, prepared.code, log, path.join(folder, `scratch-${name}`)),
+    catchUp(viewOf(plan), log, path.join(folder, `scratch-${name}`), prepared.code),
   )
   return {
     name: 'function-live',
     value: Math.round(events / seconds.called),
     unit: 'events/s',
     method: `a live engine ticks through a hot log of ${events} events of 200,000 keys by SQL that calls a function in TypeScript for each; the same in SQL alone: ${rate(events, seconds.plain)} events/s; median of ${rounds}`,
-  }
-}
-
-async function catchUp(
-  plan: ViewPlan,
-  code: CodePlace,
-  log: LogManifest,
-  scratchDir: string,
-): Promise<number> {
-  mkdirSync(scratchDir, { recursive: true })
-  const engine = startLiveEngine()
-  try {
-    const startedMs = performance.now()
-    const caughtUp = new Promise<void>((resolve, reject) => {
-      engine.onProgress((progress) => {
-        const stalled = progress.views[0]?.stalled
-        if (stalled !== undefined) reject(new Error(stalled.message))
-        if (progress.cut >= log.durable) resolve()
-      })
-      engine.onExit((reason) => reject(new Error(`the engine ended: ${reason}`)))
-    })
-    await engine.start({
-      streams: [eventsStream],
-      sources: { log, lake: { through: 0, files: [] } },
-      views: [viewOf(plan)],
-      serving: { risks: version },
-      followed: [],
-      settings: { memoryBytes, threads, scratchDir, statementTimeoutMs: 30_000, heavyStatements: 2, code },
-    })
-    engine.advance(log)
-    await caughtUp
-    return (performance.now() - startedMs) / 1000
-  } finally {
-    await engine.stop()
   }
 }

@@ -12,11 +12,10 @@ import { root } from '../scripts/steps.ts'
 import { loadProject } from '../src/define/load.ts'
 import type { CodePlace } from '../src/define/logic-modules.ts'
 import type { EngineView, Job } from '../src/engine/engine.ts'
-import { startLiveEngine } from '../src/engine/live-engine.ts'
-import type { LogManifest } from '../src/log/types.ts'
 import type { ViewPlan } from '../src/plan/plan.ts'
 import { planFold } from '../src/plan/plan-fold.ts'
 import { keepCode } from '../src/server/code/keep-code.ts'
+import { catchUp } from './catch-up.ts'
 import { eventsStream, writeHotLog, writeLake } from './fold-inputs.ts'
 import type { FoldTask, FoldTime } from './fold-runner.ts'
 import { atLeast, type BenchContext, type Measurement, type Suite } from './measurement.ts'
@@ -128,7 +127,9 @@ async function live(context: BenchContext, prepared: Prepared, folder: string): 
   const log = await writeHotLog(path.join(folder, 'hot'), events)
   const seconds: number[] = []
   for (let round = 0; round < (context.quick ? 1 : 3); round += 1) {
-    seconds.push(await catchUp(prepared, log, path.join(folder, `scratch-${round}`)))
+    seconds.push(
+      await catchUp(viewOf(prepared.plan), log, path.join(folder, `scratch-${round}`), prepared.code),
+    )
   }
   return {
     name: 'typescript-live',
@@ -136,34 +137,5 @@ async function live(context: BenchContext, prepared: Prepared, folder: string): 
     unit: 'events/s',
     gate: atLeast(500_000),
     method: `a live engine ticks through a hot log of ${events} events of 200,000 keys by a fold in TypeScript, from its start to standing at the log's end; median of ${seconds.length}`,
-  }
-}
-
-async function catchUp({ plan, code }: Prepared, log: LogManifest, scratchDir: string): Promise<number> {
-  mkdirSync(scratchDir, { recursive: true })
-  const engine = startLiveEngine()
-  try {
-    const startedMs = performance.now()
-    const caughtUp = new Promise<void>((resolve, reject) => {
-      engine.onProgress((progress) => {
-        const stalled = progress.views[0]?.stalled
-        if (stalled !== undefined) reject(new Error(stalled.message))
-        if (progress.cut >= log.durable) resolve()
-      })
-      engine.onExit((reason) => reject(new Error(`the engine ended: ${reason}`)))
-    })
-    await engine.start({
-      streams: [eventsStream],
-      sources: { log, lake: { through: 0, files: [] } },
-      views: [viewOf(plan)],
-      serving: { stats: version },
-      followed: [],
-      settings: { memoryBytes, threads, scratchDir, statementTimeoutMs: 30_000, heavyStatements: 2, code },
-    })
-    engine.advance(log)
-    await caughtUp
-    return (performance.now() - startedMs) / 1000
-  } finally {
-    await engine.stop()
   }
 }
